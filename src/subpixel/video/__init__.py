@@ -1,0 +1,1 @@
+"""Everything that touches files, codecs and containers; the only package that imports av."""
