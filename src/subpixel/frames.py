@@ -69,7 +69,9 @@ class PixelFormat:
         return height, width
 
 
-_FORMAT = re.compile(r"(?:(?P<gray>gray)|(?P<rgb>gbra?p)|yuv(?P<a>a?)(?P<css>420|422|444)p)(?P<bits>9|10|12|14|16)?(?:le)?")
+_FORMAT = re.compile(
+    r"(?:(?P<gray>gray)|(?P<rgb>gbra?p)|yuv(?P<a>a?)(?P<css>420|422|444)p)(?P<bits>9|10|12|14|16)?(?:le)?"
+)
 _CHROMA = {"420": (1, 1), "422": (1, 0), "444": (0, 0)}
 
 
@@ -82,7 +84,8 @@ def pixel_format(name: str) -> PixelFormat:
     match = _FORMAT.fullmatch(name)
     if match is None or name.endswith("le") != (match["bits"] is not None):
         raise InputError(
-            f"Pixel format {name!r} is not supported; use a planar one such as yuv420p, yuv422p10le, yuv444p12le, gray or gbrp."
+            f"Pixel format {name!r} is not supported; "
+            "use a planar one such as yuv420p, yuv422p10le, yuv444p12le, gray or gbrp."
         )
     alpha = match["a"] == "a" or match["rgb"] == "gbrap"
     chroma_x, chroma_y = _CHROMA.get(match["css"] or "", (0, 0))
