@@ -1,0 +1,157 @@
+"""fast: a recurrent network small enough for real time on an ordinary CPU.
+
+It works on the half-resolution grid of a 4:2:0 picture, where luma unshuffled by two and the chroma
+planes meet, and adds what it has learnt to the plain bicubic enlargement. Facts and sources:
+- features below the picture's resolution: RT4KSR (Zamfir et al., CVPRW 2023), bicubic++ (Bilecen & Ayazoglu, CVPRW 2023);
+- blocks that are three branches in training and one convolution afterwards: RepVGG (Ding et al., CVPR 2021);
+- the hidden state handed from frame to frame without warping: RLSP (Fuoli et al., ICCVW 2019).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+BICUBIC_A = -0.6  # libswscale's bicubic; the base picture must be the one the degradation's inverse expects
+
+
+@dataclasses.dataclass(frozen=True)
+class FastOptions:
+    """Shape of a `fast` network.
+
+    unshuffle: 2 works on the half grid, 1 on the picture's own. recurrent: hand the hidden state on.
+    qp: read the codec's quantiser map.
+    """
+
+    scale: int = 4
+    channels: int = 32
+    blocks: int = 4
+    detail: int = 12
+    unshuffle: int = 2
+    recurrent: bool = True
+    qp: bool = True
+
+
+class RepConv(nn.Module):
+    """3x3 convolution trained as the sum of a 3x3, a 1x1 and (same width) an identity branch.
+
+    The three kernels are added before the one convolution, so training costs no more than inference.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.point = nn.Parameter(torch.randn(outputs, inputs) * inputs**-0.5 * 0.3)
+        self.identity = inputs == outputs
+
+    def kernel(self) -> Tensor:
+        """(outputs, inputs, 3, 3): the three branches fused into one kernel."""
+        point = self.point + torch.eye(len(self.point)) if self.identity else self.point
+        return self.conv.weight + F.pad(point[:, :, None, None], (1, 1, 1, 1))
+
+    def fused(self) -> nn.Conv2d:
+        """The plain convolution that does the same."""
+        conv = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, padding=1)
+        conv.load_state_dict({"weight": self.kernel().detach(), "bias": self.conv.state_dict()["bias"]})
+        return conv
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.conv2d(x, self.kernel(), self.conv.bias, padding=1)
+
+
+def cubic(distance: np.ndarray[Any, np.dtype[np.float64]], a: float = BICUBIC_A) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Keys' cubic convolution kernel (IEEE Trans. ASSP 29, 1981) at the given distances, in samples."""
+    d = np.abs(distance)
+    near = (a + 2) * d**3 - (a + 3) * d**2 + 1
+    far = a * d**3 - 5 * a * d**2 + 8 * a * d - 4 * a
+    return np.where(d <= 1, near, np.where(d < 2, far, 0.0))
+
+
+def bicubic_kernel(scale: int, planes: int) -> Tensor:
+    """(planes * scale^2, planes, 5, 5): convolution which, pixel-shuffled, is bicubic enlargement (co-centred)."""
+    centre = (np.arange(scale) + 0.5) / scale - 0.5
+    rows = cubic(np.arange(-2, 3)[None] - centre[:, None])
+    phases = np.einsum("iy,jx->ijyx", rows, rows).reshape(scale * scale, 5, 5)
+    kernel = np.zeros((planes, scale * scale, planes, 5, 5))
+    for plane in range(planes):
+        kernel[plane, :, plane] = phases
+    return torch.from_numpy(kernel.reshape(planes * scale**2, planes, 5, 5)).float()
+
+
+class Fast(nn.Module):
+    """Recurrent restoration and enlargement of 4:2:0 video, one frame of look-ahead.
+
+    step: y (N, 3, H, W) luma of frames t-1, t, t+1; uv (N, 2, H/2, W/2); qp (N, 1, H/2, W/2), quantiser / 51,
+    0 where unknown; hidden (N, channels, H/2, W/2). Samples are limited-range code values / 255. H, W even.
+    Returns luma (N, 1, sH, sW), chroma (N, 2, sH/2, sW/2), the next hidden state.
+    """
+
+    base_y: Tensor
+    base_uv: Tensor
+
+    def __init__(self, options: FastOptions = FastOptions()) -> None:  # noqa: B008 - frozen
+        super().__init__()
+        o = self.options = options
+        grid = o.unshuffle**2
+        inputs = 3 * grid + 2 + int(o.qp) + (o.channels if o.recurrent else 0)
+        self.head = RepConv(inputs, o.channels)
+        self.blocks = nn.ModuleList(RepConv(o.channels, o.channels) for _ in range(o.blocks))
+        self.to_detail = RepConv(o.channels, o.detail * grid)
+        self.to_luma = nn.Conv2d(o.detail + 1, o.scale**2, 3, padding=1)
+        chroma_scale = o.scale if o.unshuffle == 2 else o.scale // 2
+        self.to_chroma = nn.Conv2d(o.channels, 2 * chroma_scale**2, 3, padding=1)
+        for layer in (self.to_luma, self.to_chroma):
+            nn.init.normal_(layer.weight, std=1e-3)
+            nn.init.zeros_(layer.bias)
+        self.register_buffer("base_y", bicubic_kernel(o.scale, 1), persistent=False)
+        self.register_buffer("base_uv", bicubic_kernel(o.scale, 2), persistent=False)
+
+    def fuse(self) -> Fast:
+        """Replace every branched layer by the one convolution it amounts to, in place."""
+        self.head, self.to_detail = self.head.fused(), self.to_detail.fused()
+        self.blocks = nn.ModuleList(block.fused() for block in self.blocks)
+        return self
+
+    def hidden(self, batch: int, height: int, width: int) -> Tensor:
+        """The state before the first frame: zeros (N, channels, H/u, W/u) for a luma of (height, width)."""
+        u = self.options.unshuffle
+        return torch.zeros(batch, self.options.channels, height // u, width // u)
+
+    def step(self, y: Tensor, uv: Tensor, qp: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Restore one frame; see the class for shapes."""
+        o = self.options
+        side = torch.cat([uv - 0.5, qp], 1) if o.qp else uv - 0.5
+        if o.unshuffle == 1:
+            side = F.interpolate(side, scale_factor=2.0, mode="nearest")
+        x = torch.cat([F.pixel_unshuffle(y - 0.5, o.unshuffle), side] + ([hidden] if o.recurrent else []), 1)
+        features = torch.relu(self.head(x))
+        for block in self.blocks:
+            features = torch.relu(block(features))
+        detail = F.pixel_shuffle(torch.relu(self.to_detail(features)), o.unshuffle)
+        luma = self.to_luma(torch.cat([detail, y[:, 1:2] - 0.5], 1))
+        chroma = self.to_chroma(features)
+        luma = F.pixel_shuffle(luma + enlarge(y[:, 1:2], self.base_y), o.scale)
+        if o.unshuffle == 1:
+            chroma = F.pixel_shuffle(chroma, o.scale // 2) + F.pixel_shuffle(enlarge(uv, self.base_uv), o.scale)
+        else:
+            chroma = F.pixel_shuffle(chroma + enlarge(uv, self.base_uv), o.scale)
+        return luma, chroma, features
+
+    def forward(self, y: Tensor, uv: Tensor, qp: Tensor, hidden: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
+        """Restore T consecutive frames: y (N, T+2, H, W), uv (N, T, 2, H/2, W/2), qp (N, T, 1, H/2, W/2)."""
+        lumas, chromas = [], []
+        for t in range(uv.shape[1]):
+            luma, chroma, hidden = self.step(y[:, t : t + 3], uv[:, t], qp[:, t], hidden)
+            lumas.append(luma)
+            chromas.append(chroma)
+        return lumas, chromas, hidden
+
+
+def enlarge(planes: Tensor, kernel: Tensor) -> Tensor:
+    """Bicubic enlargement before the pixel shuffle: (N, P, H, W) -> (N, P * s^2, H, W), edges repeated."""
+    return F.conv2d(F.pad(planes, (2, 2, 2, 2), mode="replicate"), kernel.to(planes.dtype))
