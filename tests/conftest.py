@@ -1,0 +1,93 @@
+"""Synthetic clips that several tests share, made once per session by the ffmpeg binary."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+MakeClip = Callable[..., Path]
+X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-threads", "1")
+
+
+def ffmpeg(*arguments: object, data: bytes | None = None) -> bytes:
+    """Runs the ffmpeg binary and returns its standard output; a failure shows what it said."""
+    command = ["ffmpeg", "-v", "error", "-y", *map(str, arguments)]
+    done = subprocess.run(command, input=data or b"", capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr.decode(errors="replace")
+    return done.stdout
+
+
+@pytest.fixture(scope="session")
+def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
+    """make_clip(name="clip.mp4", *options, size="160x96", rate="25", frames=24, picture="testsrc2", codec=X264).
+
+    A moving test picture, encoded; options go to ffmpeg before the output's name. Made once for equal arguments.
+    """
+    made: dict[tuple[object, ...], Path] = {}
+
+    def make(
+        name: str = "clip.mp4",
+        *options: object,
+        size: str = "160x96",
+        rate: str = "25",
+        frames: int = 24,
+        picture: str = "testsrc2",
+        codec: tuple[str, ...] = X264,
+    ) -> Path:
+        key = (name, *options, size, rate, frames, picture, codec)
+        if key not in made:
+            path = tmp_path_factory.mktemp("clip") / name
+            source = f"{picture}=size={size}:rate={rate}"
+            ffmpeg("-f", "lavfi", "-i", source, "-frames:v", frames, *codec, *options, f"file:{path}")
+            made[key] = path
+        return made[key]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sample_clip(make_clip: MakeClip) -> Path:
+    """160x96 H.264 in MP4, 24 frames at 25/s, with B-frames, per-macroblock QP and nothing but video."""
+    return make_clip("sample clip.mp4")
+
+
+@pytest.fixture(scope="session")
+def cut_clip(make_clip: MakeClip) -> Path:
+    """160x96 H.264, 60 frames at 25/s: a cut from one picture to quite another after 30 frames."""
+    second = "color=0x203060:size=160x96:rate=25,drawgrid=w=20:h=20:c=white"
+    return make_clip("cut.mp4", "-filter_complex", f"[0]trim=end_frame=30[a];{second},trim=end_frame=30[b];[a][b]concat",
+                     frames=60)  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def rich_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Matroska with everything to carry through.
+
+    160x96 H.264 (25 frames at 25/s, SAR 32:27, BT.709 tags), two audio tracks (eng, and deu 0.2 s late), SRT
+    subtitles, two chapters, a font attachment, title and comment.
+    """
+    folder = tmp_path_factory.mktemp("rich")
+    (folder / "words.srt").write_text("1\n00:00:00,100 --> 00:00:00,600\nHello\n\n2\n00:00:00,700 --> 00:00:00,900\nBye\n")
+    (folder / "font.ttf").write_bytes(bytes(range(256)))
+    (folder / "chapters.txt").write_text(
+        ";FFMETADATA1\ntitle=Rich clip\ncomment=made for tests\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=0\nEND=500\ntitle=First\n"
+        "[CHAPTER]\nTIMEBASE=1/1000\nSTART=500\nEND=1000\ntitle=Second\n"
+    )
+    path = folder / "rich.mkv"
+    ffmpeg(
+        "-f", "lavfi", "-i", "testsrc2=size=160x96:rate=25:duration=1",
+        "-f", "lavfi", "-i", "sine=frequency=440:duration=1", "-itsoffset", "0.2",
+        "-f", "lavfi", "-i", "sine=frequency=660:duration=0.7",
+        "-i", folder / "words.srt", "-i", folder / "chapters.txt",
+        "-map", "0:v", "-map", "1:a", "-map", "2:a", "-map", "3:s", "-map_metadata", "4", "-map_chapters", "4",
+        "-attach", folder / "font.ttf", "-metadata:s:t", "mimetype=application/x-truetype-font",
+        *X264, "-vf", "setsar=32/27", "-colorspace", "bt709", "-color_primaries", "bt709", "-color_trc", "bt709",
+        "-color_range", "tv", "-c:a", "aac", "-b:a", "64k", "-c:s", "srt",
+        "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Deutsch",
+        "-metadata:s:s:0", "language=fra", path,
+    )  # fmt: skip
+    return path
