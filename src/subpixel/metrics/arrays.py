@@ -1,0 +1,120 @@
+"""Squared error and structural similarity of two integer arrays: exact sums first, decibels last."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from subpixel.errors import UsageError
+
+Integers = npt.NDArray[np.integer]
+
+_BLOCK = 1 << 15  # samples that fit the first cache as float64
+_RADIUS = 5
+_STRIP = 32
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class SquaredError:
+    """Sum of squared differences and the number of samples it was taken over, both exact."""
+
+    sse: int = 0
+    n: int = 0
+
+    @classmethod
+    def of(cls, a: Integers, b: Integers) -> SquaredError:
+        """Between two integer arrays of one shape, up to 16 bits a sample (with sign)."""
+        if a.shape != b.shape:
+            raise UsageError(f"Arrays of shapes {a.shape} and {b.shape} cannot be compared sample by sample.")
+        return cls(_squared_difference(a.reshape(-1), b.reshape(-1)), a.size)
+
+    def __add__(self, other: SquaredError) -> SquaredError:
+        return SquaredError(self.sse + other.sse, self.n + other.n)
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error; nan where nothing was measured."""
+        return self.sse / self.n if self.n else math.nan
+
+    @property
+    def psnr(self) -> float:
+        """Decibels for samples of 0 to 255; inf where both are identical, nan where nothing was measured."""
+        return psnr(self.sse, self.n)
+
+
+def psnr(sse: int, n: int) -> float:
+    """10 log10(255^2 n / sse) of exact integers of any size: inf for sse = 0, nan for n = 0."""
+    if n == 0:
+        return math.nan
+    return 10 * (math.log10(255**2 * n) - math.log10(sse)) if sse else math.inf
+
+
+def _squared_difference(a: Integers, b: Integers) -> int:
+    # Every partial sum of a block is an integer below 2^53, so float64 is exact and the dot product is BLAS's.
+    total = 0
+    buffer = np.empty(min(_BLOCK, a.size))
+    for start in range(0, a.size, _BLOCK):
+        part = a[start : start + _BLOCK]
+        difference = buffer[: part.size]
+        np.subtract(part, b[start : start + _BLOCK], out=difference, dtype=np.float64)
+        total += int(difference @ difference)
+    return total
+
+
+def ssim(a: Integers, b: Integers, peak: int = 255) -> float:
+    """Mean structural similarity of two planes (h, w) of 0 to `peak`; nan where a side is shorter than 11.
+
+    Equals scikit-image's structural_similarity(gaussian_weights=True, sigma=1.5, use_sample_covariance=False,
+    data_range=peak) to about 1e-6.
+    """
+    if a.ndim != 2 or a.shape != b.shape:
+        raise UsageError(f"SSIM compares two planes of one size, not arrays of shapes {a.shape} and {b.shape}.")
+    height, width = (side - 2 * _RADIUS for side in a.shape)
+    if min(height, width) < 1:
+        return math.nan
+    total = 0.0
+    for top in range(0, height, _STRIP):
+        rows = slice(top, min(top + _STRIP, height) + 2 * _RADIUS)
+        total += _ssim_sum(*(np.divide(plane[rows], peak, dtype=np.float32) for plane in (a, b)))
+    return total / (height * width)
+
+
+def _ssim_sum(x: npt.NDArray[np.float32], y: npt.NDArray[np.float32]) -> float:
+    # Centred, because variances are differences of squares and float32 has 24 bits.
+    offset_x, offset_y = x.mean(), y.mean()
+    x, y = x - offset_x, y - offset_y
+    mean_x, mean_y, squares, product = _blur(np.stack((x, y, x * x + y * y, x * y)))
+    variances = squares - mean_x * mean_x - mean_y * mean_y
+    covariance = product - mean_x * mean_y
+    mean_x += offset_x
+    mean_y += offset_y
+    c1, c2 = np.float32(0.01**2), np.float32(0.03**2)
+    numerator = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
+    denominator = (mean_x * mean_x + mean_y * mean_y + c1) * (variances + c2)
+    return float((numerator / denominator).sum(dtype=np.float64))
+
+
+@functools.cache
+def _band() -> npt.NDArray[np.float32]:
+    """(32, 42): the 11 Gaussian weights on a diagonal, so that blurring is a product of matrices."""
+    weights = np.exp(-0.5 * (np.arange(-_RADIUS, _RADIUS + 1) / 1.5) ** 2)
+    band = np.zeros((_STRIP, _STRIP + 2 * _RADIUS), np.float32)
+    for row in range(_STRIP):
+        band[row, row : row + weights.size] = weights / weights.sum()
+    return band
+
+
+def _blur(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """(k, h + 10, w + 10), h at most 32 -> (k, h, w)."""
+    count, height, width = maps.shape[0], maps.shape[1] - 2 * _RADIUS, maps.shape[2] - 2 * _RADIUS
+    lines = np.matmul(_band()[:height, : height + 2 * _RADIUS], maps).reshape(count * height, -1)
+    out = np.empty((count * height, width), np.float32)
+    for left in range(0, width, _STRIP):
+        size = min(_STRIP, width - left)
+        band = _band()[:size, : size + 2 * _RADIUS]
+        out[:, left : left + size] = lines[:, left : left + size + 2 * _RADIUS] @ band.T
+    return out.reshape(count, height, width)
