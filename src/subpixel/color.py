@@ -52,6 +52,33 @@ def luma_levels(frame: Frame) -> tuple[float, float]:
     return 0.0, scale
 
 
+def _levels(frame: Frame, chroma: bool) -> tuple[float, float]:
+    """`luma_levels`, or the same for chroma: neutral is 128, saturated 16 and 240."""
+    if not chroma or frame.color.range != FULL:
+        return luma_levels(frame)
+    scale = 224.0 / frame.layout.peak
+    return 128.0 - scale * (1 << (frame.layout.bits - 1)), scale
+
+
+def normalise(plane: Plane, frame: Frame, *, chroma: bool) -> npt.NDArray[np.float32]:
+    """A plane of `frame` (YUV or gray) as networks take it: limited-range 8-bit code values / 255, float32."""
+    offset, scale = _levels(frame, chroma)
+    values = plane.astype(np.float32)
+    values *= np.float32(scale / 255)
+    if offset:
+        values += np.float32(offset / 255)
+    return values
+
+
+def quantise(values: npt.NDArray[np.float32], frame: Frame, *, chroma: bool) -> Plane:
+    """The inverse of `normalise`: code values in the depth and range of `frame`, rounded to nearest, clipped."""
+    offset, scale = _levels(frame, chroma)
+    codes = values * np.float32(255 / scale)
+    codes += np.float32(0.5 - offset / scale)
+    np.clip(codes, 0, frame.layout.peak, out=codes)
+    return codes.astype(frame.layout.dtype)
+
+
 def to_rgb(frame: Frame) -> npt.NDArray[np.uint8]:
     """The frame as 8-bit RGB, (height, width, 3) uint8, full range; alpha is ignored.
 
