@@ -16,7 +16,6 @@ import json
 import os
 import tomllib
 from collections.abc import Iterable, Iterator
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from subpixel import color, video
+from subpixel import color, resample, video
 from subpixel.degrade import Recipe, degrade_frames
 from subpixel.errors import InputError
 from subpixel.frames import Frame
@@ -62,7 +61,7 @@ class Pair:
     target_uv: Tensor
 
 
-def variants(name: str, seed: int, count: int = 3) -> list[Variant]:
+def variants(name: str, seed: int, count: int = 4) -> list[Variant]:
     """The seeded variants of a source: 60 % at CRF 21, the rest at 18 to 24; long ones small, large ones short."""
     rng = np.random.default_rng([seed, *name.encode()])
     chosen = []
@@ -100,7 +99,7 @@ def video_frames(path: Path, variant: Variant, box: Box) -> list[Frame]:
         cropped = (f.replace(planes=tuple(np.ascontiguousarray(p[:, ::-1]) for p in f.planes)) for f in cropped)
     head, cropped = peek(cropped)
     width, height = (int(side * variant.shrink) // 16 * 16 for side in (head.width, head.height))
-    return list(video.rescale(cropped, width, height, flags="area"))
+    return [resample.resize_frame(f, width, height, kernel="area") for f in cropped]
 
 
 def peek(frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
@@ -121,23 +120,32 @@ def camera_path(rng: np.random.Generator, frames: int, still: bool) -> np.ndarra
 def photo_frames(path: Path, seed: int, *, width: int = 768, height: int = 448, frames: int = 30) -> list[Frame]:
     """A seeded camera motion over a photograph, as limited-range 4:2:0 frames; one in four does not move."""
     rng = np.random.default_rng([seed, *path.name.encode()])
-    rgb = torch.from_numpy(color.to_rgb(next(iter(video.read(path))))).permute(2, 0, 1)[None].float()
+    photo = next(iter(video.read(path, codec_info=False)))
     # Shrinking first hides the camera's own compression and keeps every later enlargement below the sharp limit.
-    factor = min(0.8, max(1.5 * width / rgb.shape[3], 1.5 * height / rgb.shape[2], 0.3))
-    rgb = F.interpolate(rgb, scale_factor=factor, mode="area")
-    tall, wide = rgb.shape[2:]
-    path4 = camera_path(rng, frames, still=rng.random() < 0.25)
-    middle = np.array([wide, tall]) / 2 - path4[:, :2].mean(axis=0)
+    factor = min(0.8, max(1.5 * width / photo.width, 1.5 * height / photo.height, 0.3))
+    wide, tall = (int(side * factor) // 2 * 2 for side in (photo.width, photo.height))
+    offset, scale = color.luma_levels(photo)
+    canvas = [torch.from_numpy(resample.resize(photo.planes[0], wide, tall, kernel="area")) * scale + offset]
+    canvas += [torch.from_numpy(resample.resize(p, wide // 2, tall // 2, kernel="area")) * 1.0 for p in photo.planes[1:3]]
+    motion = camera_path(rng, frames, still=rng.random() < 0.25)
+    middle = np.array([wide, tall]) / 2 - motion[:, :2].mean(axis=0)
     y, x = np.mgrid[0:height, 0:width] - np.array([height / 2 - 0.5, width / 2 - 0.5])[:, None, None]
     pictures = []
-    for dx, dy, zoom, angle in path4:
+    for t, (dx, dy, zoom, angle) in enumerate(motion):
         c, s = np.cos(angle) * np.exp(zoom), np.sin(angle) * np.exp(zoom)
-        u, v = c * x - s * y + middle[0] + dx, s * x + c * y + middle[1] + dy
-        grid = torch.from_numpy(np.stack([u / wide * 2 - 1, v / tall * 2 - 1], -1)[None]).float()
-        seen = F.grid_sample(rgb, grid, mode="bicubic", padding_mode="reflection", align_corners=False)
-        pictures.append(seen[0].clamp(0, 255).round().to(torch.uint8).permute(1, 2, 0).numpy())
-    sharp = (color.from_rgb(p).replace(pts=t, time_base=Fraction(1, 25)) for t, p in enumerate(pictures))
-    return list(video.rescale(sharp, width, height, flags="bicubic", format="yuv420p"))
+        u, v = c * x - s * y + middle[0] + dx + 0.5, s * x + c * y + middle[1] + dy + 0.5
+        full = np.stack([u / wide * 2 - 1, v / tall * 2 - 1])
+        half = full.reshape(2, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
+        planes = tuple(look(p, grid) for p, grid in zip(canvas, (full, half, half), strict=True))
+        pictures.append(Frame(planes, pts=t))
+    return pictures
+
+
+def look(canvas: Tensor, grid: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
+    """The canvas (H, W) seen at grid (2, h, w), x and y from -1 to 1, by bicubic interpolation, as code values."""
+    where = torch.from_numpy(grid).permute(1, 2, 0)[None].float()
+    seen = F.grid_sample(canvas[None, None].float(), where, mode="bicubic", padding_mode="reflection", align_corners=False)
+    return seen[0, 0].clamp(0, 255).round().to(torch.uint8).numpy()
 
 
 def write_clip(folder: Path, sharp: list[Frame], crf: float, origin: dict[str, object]) -> None:
@@ -246,7 +254,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     boxes = tomllib.loads(args.crops.read_text()) if args.crops else {}
-    listed = [sorted(p for folder in folders for p in folder.iterdir()) for folder in (args.videos, args.photos)]
+    listed = [sorted(p for f in folders for p in f.iterdir()) for folders in (args.videos, args.photos)]
     build(args.store, listed[0], listed[1], {k: tuple(v) for k, v in boxes.items()}, args.seed)
 
 
