@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from subpixel import color, upsample, video
-from subpixel.frames import Frame
+from subpixel.frames import FULL, Color, Frame
 
 Peer = Callable[[Frame], Frame]
 
@@ -57,13 +57,13 @@ def realesr(folder: Path, threads: int = 0) -> Peer:
     network.load_model(stem + ".bin")
 
     def run(frame: Frame) -> Frame:
-        rgb = color.to_rgb(frame).astype(np.float32).transpose(2, 0, 1) / 255
+        rgb = np.ascontiguousarray(color.to_rgb(frame).astype(np.float32).transpose(2, 0, 1) / 255)
         extractor = network.create_extractor()
-        extractor.input("data", ncnn.Mat(np.ascontiguousarray(rgb)))
+        extractor.input("data", ncnn.Mat(rgb))  # borrows the array's memory
         _, large = extractor.extract("output")
         picture = np.rint(np.array(large).transpose(1, 2, 0) * 255).clip(0, 255).astype(np.uint8)
         planes = tuple(np.ascontiguousarray(picture[..., i]) for i in (1, 2, 0))
-        return frame.replace(planes=planes, format="gbrp", qp=None, motion=None)
+        return frame.replace(planes=planes, format="gbrp", color=Color(matrix=0, range=FULL), qp=None, motion=None)
 
     return run
 
@@ -73,3 +73,29 @@ def load(folder: Path, name: str, threads: int = 0) -> Peer:
     if name not in NAMES:
         raise SystemExit(f"No peer is called {name!r}; there are {', '.join(NAMES)}.")
     return realesr(folder, threads) if name == "realesr" else opencv(folder, name, threads)
+
+
+def restore(
+    folder: Path, name: str, low: Path, out: Path, *, frames: int = 0, encoding: video.Encoding = video.Encoding()
+) -> int:
+    """Restore a file by a peer and write it as subpixel would; returns the number of frames done (0: all)."""
+    run = load(folder, name)
+    large = (run(frame) for frame in itertools.islice(video.read(low), frames or None))
+    with video.Writer(out, encoding, rate=video.probe(low).video.rate) as writer:
+        for frame in large:
+            writer.write(frame)
+    return writer.frames
+
+
+def main() -> None:
+    """Command line of this file."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for argument in ("folder", "name", "low", "out"):
+        options.add_argument(argument, type=str if argument == "name" else Path)
+    options.add_argument("--frames", type=int, default=0, help="only so many; 0 for all")
+    given = options.parse_args()
+    print(restore(given.folder, given.name, given.low, given.out, frames=given.frames), "frames")
+
+
+if __name__ == "__main__":
+    main()
