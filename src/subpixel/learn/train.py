@@ -161,7 +161,7 @@ def train_step(run: Run, pair: Pair, hidden: Tensor, o: TrainOptions) -> tuple[f
     decay = min(o.decay, run.step / (run.step + 10))
     for name, parameter in run.net.named_parameters():
         run.average[name].lerp_(parameter.detach(), 1 - decay)
-    return float(loss), hidden.detach().float()
+    return float(loss.detach()), hidden.detach().float()
 
 
 def train(store: Store, folder: Path, o: TrainOptions, *, report: int = 200, save_seconds: float = 60) -> Run:
