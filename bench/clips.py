@@ -6,7 +6,8 @@ from fractions import Fraction
 from itertools import islice
 from pathlib import Path
 
-from subpixel import degrade, video
+from subpixel import video
+from subpixel.degrade import degrade
 from subpixel.frames import Frame
 from subpixel.resample import resize_frame
 
@@ -57,5 +58,5 @@ def make_pair(name: str, frames: Iterator[Frame], rate: Fraction | None, folder:
     folder.mkdir(parents=True, exist_ok=True)
     reference, low = folder / f"{name}.mkv", folder / f"{name}.low.mkv"
     count = write(frames, reference, rate)
-    degrade.degrade(reference, low)
+    degrade(reference, low)
     return Pair(name, reference, low, count)

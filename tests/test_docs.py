@@ -6,8 +6,8 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-import click
 import pytest
 import typer
 
@@ -49,13 +49,17 @@ def place(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def commands() -> dict[str, click.Command]:
-    """Every command by its name."""
+def commands() -> dict[str, Any]:
+    """Every command by its name, as typer hands them to its parser."""
     from subpixel.cli import app
 
-    group = typer.main.get_command(app)
-    assert isinstance(group, click.Group)
+    group: Any = typer.main.get_command(app)
     return dict(group.commands)
+
+
+def own_options(command: Any) -> list[Any]:
+    """The options of a command that a user sees, without --help."""
+    return [p for p in command.params if p.param_type_name == "option" and not p.hidden and p.name != "help"]
 
 
 def section(command: str) -> str:
@@ -66,10 +70,9 @@ def section(command: str) -> str:
     return match[1]
 
 
-def options(command: click.Command) -> set[str]:
+def options(command: Any) -> set[str]:
     """Every spelling of every option of a command."""
-    parameters = [p for p in command.params if isinstance(p, click.Option) and not p.hidden]
-    return {spelling for p in parameters for spelling in (*p.opts, *p.secondary_opts)} - {"--help"}
+    return {spelling for p in own_options(command) for spelling in (*p.opts, *p.secondary_opts)}
 
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=lambda p: p.name)
@@ -107,7 +110,7 @@ def test_every_option_is_documented_and_exists(name: str) -> None:
 def test_every_option_has_help(name: str) -> None:
     command = commands()[name]
     assert command.help
-    assert [p.name for p in command.params if isinstance(p, click.Option) and not p.help] == []
+    assert [p.name for p in own_options(command) if not p.help] == []
 
 
 def test_every_exit_code_is_documented() -> None:
