@@ -15,7 +15,7 @@ Nothing grows with the length of the clip.
 
 from subpixel.metrics.arrays import SquaredError, psnr, ssim
 from subpixel.metrics.clips import Clip, Score, alignment, score
-from subpixel.metrics.tally import FrameCountError, Tally, consistency, in_step, luma, rgb_luma, tallies
+from subpixel.metrics.tally import FrameCountError, Tally, consistency, finite, frame_tally, in_step, tallies
 
 __all__ = [
     "Clip",
@@ -25,10 +25,10 @@ __all__ = [
     "Tally",
     "alignment",
     "consistency",
+    "finite",
+    "frame_tally",
     "in_step",
-    "luma",
     "psnr",
-    "rgb_luma",
     "score",
     "ssim",
     "tallies",

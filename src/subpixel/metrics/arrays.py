@@ -73,7 +73,7 @@ def ssim(a: Integers, b: Integers, peak: int = 255) -> float:
     """
     if a.ndim != 2 or a.shape != b.shape:
         raise UsageError(f"SSIM compares two planes of one size, not arrays of shapes {a.shape} and {b.shape}.")
-    height, width = (side - 2 * _RADIUS for side in a.shape)
+    height, width = int(a.shape[0]) - 2 * _RADIUS, int(a.shape[1]) - 2 * _RADIUS
     if min(height, width) < 1:
         return math.nan
     total = 0.0

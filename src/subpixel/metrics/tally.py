@@ -16,6 +16,7 @@ from subpixel.frames import Frame
 from subpixel.metrics.arrays import SquaredError, ssim
 
 Bytes = npt.NDArray[np.uint8]
+Errors = npt.NDArray[np.int16]
 
 _NONE = SquaredError()
 
@@ -117,38 +118,47 @@ def tallies(
     streams = {"the restored video": restored, "the reference": reference}
     if low is not None:
         streams["the input"] = low
-    before: npt.NDArray[np.int16] | None = None
+    before: Errors | None = None
     for ours, truth, *source in in_step(streams):
-        tally, error = _tally(ours, truth, with_ssim)
-        if before is not None:
-            tally += Tally(temporal=SquaredError.of(error, before))
-        before = error
+        _check_sizes(ours, truth)
+        total, before = frame_tally(ours, truth, (color.to_rgb(ours), color.to_rgb(truth)), before, with_ssim=with_ssim)
         if source:
-            tally += Tally(consistency=consistency(ours, source[0]))
-        yield (source[0].kind if source else "?"), tally
+            total += Tally(consistency=consistency(ours, source[0]))
+        yield (source[0].kind if source else "?"), total
 
 
-def _tally(ours: Frame, truth: Frame, with_ssim: bool) -> tuple[Tally, npt.NDArray[np.int16]]:
+def _check_sizes(ours: Frame, truth: Frame) -> None:
+    """Raises InputError, with both sizes, where a restored frame is not as large as its reference."""
     if (ours.width, ours.height) != (truth.width, truth.height):
         raise InputError(
             f"The restored picture is {ours.width}x{ours.height}, the reference {truth.width}x{truth.height}; "
             "scores need equal sizes, so restore by the factor the reference was shrunk by, or crop one of them."
         )
-    rgb = color.to_rgb(ours), color.to_rgb(truth)
+
+
+def frame_tally(
+    ours: Frame, truth: Frame, rgb: tuple[Bytes, Bytes], before: Errors | None = None, *, with_ssim: bool = True
+) -> tuple[Tally, Errors]:
+    """Scores of one frame, and its errors in Y (h, w) that the next frame's temporal error is taken against.
+
+    rgb: both as `color.to_rgb` gives them; before: the errors of the frame before, None for the first.
+    """
     y, y_truth, origin = _lumas(ours, truth, rgb)
-    error = SquaredError.of(*rgb)
+    errors = np.subtract(y, y_truth, dtype=np.int16)
+    squares = SquaredError.of(*rgb)
     similarity = ssim(y, y_truth) if with_ssim else math.nan
     measured = not math.isnan(similarity)
-    tally = Tally(
+    total = Tally(
         frames=1,
-        rgb=error,
+        rgb=squares,
         luma=SquaredError.of(y, y_truth),
-        frame_psnr=error.psnr,
+        temporal=_NONE if before is None else SquaredError.of(errors, before),
+        frame_psnr=squares.psnr,
         ssim=similarity if measured else 0.0,
         windows=int(measured),
         luma_from=origin,
     )
-    return tally, np.subtract(y, y_truth, dtype=np.int16)
+    return total, errors
 
 
 def consistency(restored: Frame, low: Frame) -> SquaredError:
@@ -165,21 +175,22 @@ def consistency(restored: Frame, low: Frame) -> SquaredError:
 def _lumas(a: Frame, b: Frame, rgb: tuple[Bytes, Bytes] | None = None) -> tuple[Bytes, Bytes, str]:
     """Comparable 8-bit Y planes of both and whether they are the decoded planes or made from RGB."""
     if not (a.layout.rgb or b.layout.rgb) and color.resolve(a.color)[1] == color.resolve(b.color)[1]:
-        return luma(a), luma(b), "planes"
+        return _luma(a), _luma(b), "planes"
     first, second = rgb or (color.to_rgb(a), color.to_rgb(b))
-    return rgb_luma(first), rgb_luma(second), "rgb"
+    return _rgb_luma(first), _rgb_luma(second), "rgb"
 
 
-def luma(frame: Frame) -> Bytes:
+def _luma(frame: Frame) -> Bytes:
     """First plane of a YUV or gray frame, rounded to 8 bits: (h, w), code values as they are."""
     plane, extra = frame.planes[0], frame.layout.bits - 8
     if extra == 0:
         return plane.astype(np.uint8, copy=False)
-    rounded = (plane.astype(np.uint32) + (1 << (extra - 1))) >> extra
-    return np.minimum(rounded, 255).astype(np.uint8)
+    rounded: Bytes = np.minimum((plane.astype(np.uint32) + (1 << (extra - 1))) >> extra, 255).astype(np.uint8)
+    return rounded
 
 
-def rgb_luma(rgb: Bytes) -> Bytes:
+def _rgb_luma(rgb: Bytes) -> Bytes:
     """BT.601 full-range Y, (h, w), of 8-bit RGB (h, w, 3): weights 0.299, 0.587, 0.114 in 16 bits, rounded."""
     weighted = rgb[..., 0] * np.uint32(19595) + rgb[..., 1] * np.uint32(38470) + rgb[..., 2] * np.uint32(7471)
-    return ((weighted + 32768) >> 16).astype(np.uint8)
+    y: Bytes = ((weighted + 32768) >> 16).astype(np.uint8)
+    return y

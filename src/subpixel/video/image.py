@@ -6,7 +6,6 @@ from fractions import Fraction
 from typing import Literal, cast
 
 import av
-import av.video
 import numpy as np
 import numpy.typing as npt
 
@@ -32,7 +31,7 @@ def encode_image(rgb: npt.NDArray[np.uint8], format: ImageFormat = "png") -> byt
     if format not in _ENCODERS:
         raise UsageError(f"Image format {format!r} is unknown; use png, webp or jpeg.")
     name, pixels, options = _ENCODERS[format]
-    encoder = cast(av.video.VideoCodecContext, av.CodecContext.create(name, "w"))
+    encoder = cast(av.VideoCodecContext, av.CodecContext.create(name, "w"))
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.options = pixels, options
     encoder.framerate = Fraction(25)
