@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from fractions import Fraction
+from typing import Any, cast
 
 import av
 import av.video.format
@@ -54,7 +56,8 @@ def from_av(picture: av.VideoFrame, *, sar: Fraction = Fraction(0), codec_info: 
     layout = pixel_format(name)
     planar = picture
     if picture.format.name not in (name, name.replace("yuv", "yuvj")):
-        planar = picture.reformat(format=name, src_color_range=color.range, dst_color_range=color.range)
+        # With more threads libswscale has been seen to give other samples now and then.
+        planar = picture.reformat(format=name, src_color_range=color.range, dst_color_range=color.range, threads=1)
     return Frame(
         planes=tuple(_view(planar, index, layout) for index in range(layout.planes)),
         format=name,
@@ -74,7 +77,7 @@ def to_av(frame: Frame) -> av.VideoFrame:
     """The frame as libav takes it: one copy of each plane, with pts and colour tags."""
     picture = av.VideoFrame(frame.width, frame.height, frame.format)
     for index, plane in enumerate(frame.planes):
-        _rows(picture, index, plane.dtype)[:, : plane.shape[1]] = plane
+        _rows(picture, index, frame.layout.dtype)[:, : plane.shape[1]] = plane
     picture.pts = frame.pts
     picture.time_base = frame.time_base
     picture.duration = frame.duration
@@ -83,6 +86,11 @@ def to_av(frame: Frame) -> av.VideoFrame:
     picture.color_trc = frame.color.transfer
     picture.color_range = frame.color.range
     return picture
+
+
+def side_data(picture: av.VideoFrame, kind: str) -> Any:
+    """What libav attached to the picture under a name of av.sidedata.sidedata.Type, None where it did not."""
+    return cast(Mapping[str, Any], picture.side_data).get(kind)
 
 
 def _depth(bits: int) -> str:
@@ -99,11 +107,11 @@ def _subsampling(format_: av.video.format.VideoFormat) -> str:
     return "420" if height < 1024 else "422"
 
 
-def _rows(picture: av.VideoFrame, index: int, dtype: npt.DTypeLike) -> Plane:
+def _rows(picture: av.VideoFrame, index: int, dtype: type[np.uint8] | type[np.uint16]) -> Plane:
     """A whole plane with its padding, top row first."""
     plane = picture.planes[index]
-    itemsize = np.dtype(dtype).itemsize
-    rows = np.frombuffer(plane, dtype).reshape(plane.height, abs(plane.line_size) // itemsize)
+    samples: Plane = np.frombuffer(memoryview(plane), dtype)
+    rows = samples.reshape(plane.height, -1)
     return rows[::-1] if plane.line_size < 0 else rows
 
 
@@ -117,10 +125,10 @@ def _view(picture: av.VideoFrame, index: int, layout: PixelFormat) -> Plane:
 
 def _qp(picture: av.VideoFrame, bits: int) -> npt.NDArray[np.int16] | None:
     """H.264's QP of each macroblock: slice QP plus the block's difference, 0 to 51 at any bit depth."""
-    params = picture.side_data.get("VIDEO_ENC_PARAMS")
+    params = side_data(picture, "VIDEO_ENC_PARAMS")
     if params is None or params.codec_type != VideoEncParamsType.H264 or params.nb_blocks == 0:
         return None
-    fields = np.dtype({"names": _BLOCK, "formats": ["<i4"] * 5, "itemsize": params.block_size})
+    fields = np.dtype({"names": list(_BLOCK), "formats": ["<i4"] * 5, "itemsize": params.block_size})
     blocks = np.frombuffer(params, fields, params.nb_blocks, params.blocks_offset)
     rows, columns = -(-picture.height // 16), -(-picture.width // 16)
     row, column = blocks["src_y"] >> 4, blocks["src_x"] >> 4
@@ -132,5 +140,5 @@ def _qp(picture: av.VideoFrame, bits: int) -> npt.NDArray[np.int16] | None:
 
 
 def _motion(picture: av.VideoFrame) -> npt.NDArray[np.void] | None:
-    vectors = picture.side_data.get("MOTION_VECTORS")
+    vectors = side_data(picture, "MOTION_VECTORS")
     return None if vectors is None else vectors.to_ndarray()

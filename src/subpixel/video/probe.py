@@ -18,7 +18,7 @@ import numpy as np
 
 from subpixel.errors import InputError
 from subpixel.frames import Color, Frame
-from subpixel.video.convert import from_av
+from subpixel.video.convert import from_av, side_data
 from subpixel.video.source import explained, open_source, shown, video_stream
 
 StreamKind = Literal["video", "audio", "subtitle", "attachment", "data", "unknown"]
@@ -189,7 +189,7 @@ def _video(stream: av.video.VideoStream, frame: Frame, picture: av.VideoFrame, p
 
 
 def _side(picture: av.VideoFrame, kind: str) -> bytes | None:
-    data = picture.side_data.get(kind)
+    data = side_data(picture, kind)
     return None if data is None else bytes(data)
 
 

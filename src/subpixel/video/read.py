@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
+import dataclasses
+import itertools
+import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import av.container
+import av.container.core
+import av.error
 import av.video
 
-from subpixel.errors import InputError
-from subpixel.frames import Frame
+from subpixel.errors import InputError, UsageError
+from subpixel.frames import FULL, LIMITED, Frame
 from subpixel.video.convert import from_av
-from subpixel.video.source import explained, open_source, shown, video_stream
+from subpixel.video.cutoff import missing_bytes
+from subpixel.video.filters import FieldOrder, bwdif, idet
+from subpixel.video.source import MAX_PIXELS, explained, open_source, shown, video_stream
+
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".exr", ".dpx", ".jp2", ".jxl")
+MATRICES = {"bt601": 6, "bt709": 1, "bt2020": 9}
+RANGES = {"limited": LIMITED, "full": FULL}
+
+_WOVEN_HEIGHT = 400  # no interlaced standard has fewer lines
+_SAMPLE = 20  # pictures looked at in each of three places
 
 
 def read(
@@ -23,20 +39,220 @@ def read(
     end: float | None = None,
     deinterlace: str = "auto",
     codec_info: bool = True,
+    input_matrix: str = "auto",
+    input_range: str = "auto",
+    rate: Fraction = Fraction(25),
     threads: int = 0,
 ) -> Iterator[Frame]:
-    """Frames of a video in order of presentation."""
+    """Frames of a video in order of presentation; the file is closed when the iterator is.
+
+    source: a video or image file, a folder of images (taken in natural order, `rate` per second), or "-"
+        for Y4M or NUT on standard input.
+    start, end: seconds from the beginning of the file; the frames with start <= time < end are given.
+    deinterlace: "auto" does what `field_order` says, "off" leaves fields woven.
+    codec_info: fill in qp and motion where H.264 gives them.
+    input_matrix, input_range: "bt601", "bt709" or "bt2020", "limited" or "full" replace wrong or missing tags.
+    threads: of the decoder, 0 for as many as there are processors.
+
+    Every frame has a pts, and they increase: where the file gives none, the decoding time or the previous frame's
+    duration stands in. All frames have one size and format. Of a damaged or cut-off file the frames up to the
+    damage are given, then InputError is raised; so it is for whatever cannot be read. UsageError for bad options.
+    """
+    tags = _tags(input_matrix, input_range)
+    if deinterlace not in ("auto", "off"):
+        raise UsageError(f"deinterlace is 'auto' or 'off', not {deinterlace!r}.")
+    since, until = _seconds("start", start), _seconds("end", end)
+    if Path(source).is_dir():
+        frames = _folder(Path(source), rate, since, until)
+    else:
+        order: FieldOrder = "progressive"
+        if deinterlace == "auto":
+            order = "flagged" if str(source) == "-" else field_order(source)
+        frames = _file(source, since, until, order, codec_info, threads)
+    for frame in _uniform(frames, source):
+        yield frame.replace(color=dataclasses.replace(frame.color, **tags)) if tags else frame
+
+
+def field_order(source: str | Path) -> FieldOrder:
+    """How a video file's lines are woven: what its pictures show and, in doubt, what its flags say.
+
+    "tff" or "bff": all pictures are interlaced with that field first. "flagged": those are whose flags say so.
+    Looks at 20 pictures in three places of the file. Pictures that carry no flag must have 400 lines or more
+    to be called interlaced. Raises InputError as `read` does.
+    """
+    verdicts: set[FieldOrder] = set()
+    flagged = False
     with explained(source), open_source(source) as container:
         stream = video_stream(container, source)
-        sar = stream.sample_aspect_ratio or Fraction(0)
+        for place in (0, 1, 2) if stream.duration else (0,):
+            with contextlib.suppress(av.error.FFmpegError):  # damage is for `read` to report
+                if place:
+                    container.seek((stream.start_time or 0) + (stream.duration or 0) * place // 3, stream=stream)
+                pictures = list(itertools.islice(_decode(container, stream), _SAMPLE))
+                flagged = flagged or any(picture.interlaced_frame for picture in pictures)
+                verdicts.add(idet(pictures))
+        clear = verdicts - {"flagged"}
+        if len(clear) == 1 and (flagged or stream.height >= _WOVEN_HEIGHT):
+            return clear.pop()
+    return "flagged" if flagged else "progressive"
+
+
+def _file(
+    source: str | Path,
+    since: Fraction | None,
+    until: Fraction | None,
+    order: FieldOrder,
+    codec_info: bool,
+    threads: int,
+) -> Iterator[Frame]:
+    pipe = str(source) == "-"
+    with explained(source), open_source(source) as container:
+        stream = video_stream(container, source)
         _set_decoder(stream, codec_info, threads)
-        for picture in container.decode(stream):
-            yield from_av(picture, sar=sar, codec_info=codec_info)
+        origin = Fraction(container.start_time or 0, av.time_base)
+        unit = stream.time_base or Fraction(1, 25)
+        sar = stream.sample_aspect_ratio or Fraction(0)
+        pictures = _timed(_decode(container, stream), stream)
+        if since is not None and not pipe:
+            pictures = _from(container, stream, origin + since)
+        time: Fraction | None = None
+        try:
+            for picture in bwdif(pictures, order):
+                time = (picture.pts or 0) * unit - origin
+                if until is not None and time >= until:
+                    return
+                if since is None or time >= since:
+                    yield from_av(picture, sar=sar, codec_info=codec_info)
+        except av.error.FFmpegError as error:
+            raise _damaged(source, time) from error
+        if time is None and since is None:
+            raise _damaged(source, time)
+        if not pipe and missing_bytes(source):
+            raise _damaged(source, time)
 
 
 def _set_decoder(stream: av.video.VideoStream, codec_info: bool, threads: int) -> None:
+    """With several pictures in flight libav exports QP and motion of some before they are complete, hence "SLICE"."""
     decoder = stream.codec_context
     decoder.thread_count = threads
     decoder.thread_type = "SLICE" if codec_info else "AUTO"
+    decoder.options = {"max_pixels": str(MAX_PIXELS)}
     if codec_info:
-        decoder.options = {"flags2": "+export_mvs", "export_side_data": "venc_params"}
+        decoder.options |= {"flags2": "+export_mvs", "export_side_data": "venc_params"}
+
+
+def _decode(container: av.container.InputContainer, stream: av.video.VideoStream) -> Iterator[av.VideoFrame]:
+    """Pictures up to the end or the first damage, which is raised; what precedes the first picture is forgiven,
+    since recordings start in the middle of a group of pictures."""
+    # libav's own guesses of missing time stamps are wrong where pictures are reordered.
+    container.flags &= ~cast(int, av.container.core.Flags.gen_pts.value)
+    packets = container.demux(stream)
+    started = False
+    while True:
+        try:
+            packet = next(packets, None)
+            if packet is None:
+                return
+            pictures = packet.decode()
+        except av.error.InvalidDataError:
+            if not started:
+                continue
+            yield from stream.codec_context.decode(None)
+            raise
+        started = started or bool(pictures)
+        yield from pictures
+
+
+def _timed(pictures: Iterator[av.VideoFrame], stream: av.video.VideoStream) -> Iterator[av.VideoFrame]:
+    """Gives every picture a time later than the one before."""
+    rate, unit = stream.average_rate or stream.guessed_rate or Fraction(25), stream.time_base or Fraction(1, 25)
+    step = max(1, round(1 / (rate * unit)))
+    last: int | None = None
+    for picture in pictures:
+        pts = picture.dts if picture.pts is None else picture.pts
+        if last is None:
+            pts = (stream.start_time or 0) if pts is None else pts
+            step = picture.duration or step
+        elif pts is None or pts < last - 4 * step:  # none, or the clock starts anew: go on evenly
+            pts = last + step
+        elif pts <= last:  # a stumble: the next stamp counts again
+            pts = last + 1
+        else:
+            step = pts - last
+        picture.pts = last = pts
+        yield picture
+
+
+def _from(
+    container: av.container.InputContainer, stream: av.video.VideoStream, begin: Fraction
+) -> Iterator[av.VideoFrame]:
+    """Pictures from a key picture at or before `begin` (seconds on the file's clock)."""
+    unit = stream.time_base or Fraction(1, 25)
+    target = begin - Fraction(1, 2)  # reordered pictures are indexed by the earlier time of decoding
+    if stream.start_time is not None and target > stream.start_time * unit:
+        with contextlib.suppress(av.error.FFmpegError):
+            container.seek(int(target / unit), stream=stream)
+            pictures = _timed(_decode(container, stream), stream)
+            first = next(pictures, None)
+            if first is not None and (first.pts or 0) * unit <= begin:
+                return itertools.chain((first,), pictures)
+        container.seek(stream.start_time, stream=stream)  # no key picture there: transport streams have no index
+    return _timed(_decode(container, stream), stream)
+
+
+def _folder(folder: Path, rate: Fraction, since: Fraction | None, until: Fraction | None) -> Iterator[Frame]:
+    images = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGES), key=_natural)
+    if not images:
+        raise InputError(f"The folder {shown(folder)} holds no images.")
+    for index, path in enumerate(images):
+        if (since is None or index / rate >= since) and (until is None or index / rate < until):
+            frame = next(_file(path, None, None, "progressive", False, 1))
+            yield frame.replace(pts=index, time_base=1 / rate, duration=1)
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts frame2 before frame10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
+
+
+def _uniform(frames: Iterator[Frame], source: str | Path) -> Iterator[Frame]:
+    """The frames, as long as they keep the first one's size and format."""
+    first: Frame | None = None
+    for count, frame in enumerate(frames):
+        first = first or frame
+        if (frame.width, frame.height, frame.format) != (first.width, first.height, first.format):
+            raise InputError(
+                f"{shown(source)} changes from {first.width}x{first.height} {first.format} to {frame.width}x"
+                f"{frame.height} {frame.format} after {count} frames; restore the two parts separately."
+            )
+        yield frame
+
+
+def _damaged(source: str | Path, time: Fraction | None) -> InputError:
+    """The error that ends a file which cannot be decoded further."""
+    if time is None:
+        return InputError(f"{shown(source)} holds no frames that can be decoded.")
+    where = f"{float(time):.3f} s" if time else "its first frame"
+    if str(source) != "-" and (missing := missing_bytes(source)):
+        return InputError(
+            f"{shown(source)} is cut off after {where}: {missing} bytes that its header promises are missing."
+        )
+    return InputError(f"{shown(source)} is damaged after {where}; what follows cannot be decoded.")
+
+
+def _seconds(name: str, value: float | None) -> Fraction | None:
+    if value is None:
+        return None
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{name} is a number of seconds from the beginning, not {value}.")
+    return Fraction(value).limit_denominator(1_000_000)
+
+
+def _tags(matrix: str, range_: str) -> dict[str, int]:
+    tags = {}
+    for name, value, known in (("matrix", matrix, MATRICES), ("range", range_, RANGES)):
+        if value != "auto":
+            if value not in known:
+                raise UsageError(f"input_{name} is one of auto, {', '.join(known)}, not {value!r}.")
+            tags[name] = known[value]
+    return tags

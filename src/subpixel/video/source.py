@@ -16,6 +16,7 @@ import av.stream
 import av.video
 
 from subpixel.errors import InputError
+from subpixel.video.cutoff import missing_bytes
 
 # Containers that hold their pictures themselves. Absent on purpose: hls, concat, dash, sdp and the other
 # playlists, which make the demuxer open whatever address they name.
@@ -44,7 +45,7 @@ def explained(source: str | Path) -> Iterator[None]:
     try:
         yield
     except (av.error.FFmpegError, OSError) as error:
-        raise InputError(f"{shown(source)} cannot be read: {_reason(source, error)}.") from error
+        raise InputError(f"{shown(source)} cannot be read: {_reason(error)}.") from error
 
 
 def open_source(source: str | Path) -> av.container.InputContainer:
@@ -67,7 +68,14 @@ def open_source(source: str | Path) -> av.container.InputContainer:
         if not os.path.exists(path) and b"://" in os.fsencode(path):
             raise InputError(f"{shown(source)} is an address; download the file first and pass its path.")
         _refuse_playlist(source)
-        return av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        try:
+            return av.open(f"file:{path}", "r", options=options, metadata_errors="replace")
+        except av.error.InvalidDataError as error:
+            if missing := missing_bytes(path):
+                raise InputError(
+                    f"{shown(source)} is cut off: {missing} bytes that it promises are missing, its index among them."
+                ) from error
+            raise
 
 
 def video_stream(container: av.container.InputContainer, source: str | Path) -> av.video.VideoStream:
@@ -100,7 +108,7 @@ def _refuse_playlist(source: str | Path) -> None:
         raise InputError(f"{shown(source)} is a playlist that names other files; pass the video itself.")
 
 
-def _reason(source: str | Path, error: Exception) -> str:
+def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
     if isinstance(error, PermissionError):

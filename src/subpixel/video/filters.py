@@ -1,0 +1,120 @@
+"""FFmpeg's filters on pictures: swscale's scaling, bwdif's deinterlacing, idet's verdict on interlacing."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+from typing import Literal
+
+import av
+import av.error
+import av.filter
+
+from subpixel.errors import UsageError
+from subpixel.frames import Frame
+from subpixel.video.convert import from_av, to_av
+
+FieldOrder = Literal["progressive", "tff", "bff", "flagged"]
+
+
+def rescale(frames: Iterable[Frame], width: int, height: int, *, flags: str = "bicubic") -> Iterator[Frame]:
+    """Frames scaled as `ffmpeg -vf scale=WIDTH:HEIGHT:flags=FLAGS` scales them, sample for sample.
+
+    flags: libswscale's own names joined by "+": "bicubic" (the command's default), "lanczos", "area",
+    "bicubic+accurate_rnd" and so on. The sample aspect ratio is changed so that the picture keeps its shape;
+    QP and motion, which describe other blocks, are dropped. Raises UsageError for flags that do not exist.
+    """
+    graph, shape = av.filter.Graph(), None
+    for frame in frames:
+        picture = to_av(frame)
+        if (frame.width, frame.height, frame.format, frame.color) != shape:
+            shape = frame.width, frame.height, frame.format, frame.color
+            try:
+                graph = _graph(picture, ("scale", f"{width}:{height}:flags={flags}"))
+            except (av.error.FFmpegError, ValueError) as error:
+                raise UsageError(f"{frame.width}x{frame.height} cannot be scaled to {width}x{height} with flags "
+                                 f"{flags!r}; use positive sizes and names of libswscale.") from error  # fmt: skip
+        graph.vpush(picture)
+        sar = frame.sar * Fraction(height * frame.width, width * frame.height)
+        yield frame.replace(planes=from_av(graph.vpull()).planes, sar=sar, qp=None, motion=None)
+
+
+def bwdif(pictures: Iterable[av.VideoFrame], order: FieldOrder) -> Iterator[av.VideoFrame]:
+    """One progressive picture for each interlaced one, by bwdif (Weston 3-field and yadif).
+
+    order: "tff" or "bff" treats every picture as interlaced with that field first; "flagged" only the
+    pictures whose flags say so; "progressive" changes nothing. Time stamps are kept.
+    """
+    if order == "progressive":
+        yield from pictures
+        return
+    setting = "send_frame:auto:interlaced" if order == "flagged" else f"send_frame:{order}:all"
+    graph, unit = None, Fraction(0)
+    for picture in pictures:
+        if graph is None:
+            graph, unit = _graph(picture, ("bwdif", setting)), picture.time_base or Fraction(1, 25)
+        graph.vpush(picture)
+        yield from _pulled(graph, unit)
+    if graph is not None:
+        graph.vpush(None)
+        yield from _pulled(graph, unit)
+
+
+def idet(pictures: Iterable[av.VideoFrame]) -> FieldOrder:
+    """What the lines of consecutive pictures show, by FFmpeg's idet, whatever the flags say.
+
+    An order or "progressive" needs 95 % of the pictures that show any, and half of all: idet alone calls some
+    fine-grained progressive pictures interlaced. "flagged" otherwise: still pictures, telecine, doubt.
+    """
+    graph, counts = None, {"tff": 0, "bff": 0, "progressive": 0, "undetermined": 0}
+    for picture in pictures:
+        if graph is None:
+            graph = _graph(picture, ("idet", ""))
+        graph.vpush(picture)
+    if graph is not None:
+        graph.vpush(None)
+        for picture in _pulled(graph, Fraction(1)):
+            counts[picture.metadata.get("lavfi.idet.single.current_frame", "undetermined")] += 1
+    total = sum(counts.values())
+    decided = total - counts["undetermined"]
+    verdicts: tuple[FieldOrder, ...] = ("progressive", "tff", "bff")
+    for verdict in verdicts:
+        if 2 * decided >= total and counts[verdict] > 0.95 * decided:
+            return verdict
+    return "flagged"
+
+
+def _graph(picture: av.VideoFrame, *filters: tuple[str, str]) -> av.filter.Graph:
+    """Filters in a row, fed with pictures like this one."""
+    graph = av.filter.Graph()
+    graph.threads = 1  # in slices, libswscale has been seen to give other samples now and then
+    source = graph.add(
+        "buffer",
+        video_size=f"{picture.width}x{picture.height}",
+        pix_fmt=picture.format.name,
+        time_base=str(picture.time_base or Fraction(1, 25)),
+        colorspace=str(int(picture.colorspace)),  # or the scaler takes the tags for a wish to convert
+        range=str(int(picture.color_range)),
+    )
+    graph.link_nodes(source, *(graph.add(name, setting or None) for name, setting in filters), graph.add("buffersink"))
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: av.filter.Graph, unit: Fraction) -> Iterator[av.VideoFrame]:
+    """The pictures that are ready, timed in `unit`: bwdif counts in half units."""
+    while True:
+        try:
+            picture = graph.vpull()
+        except (av.error.EOFError, av.error.BlockingIOError):
+            return
+        except av.error.FFmpegError as error:
+            if error.errno == errno.EAGAIN:
+                return
+            raise
+        if picture.pts is not None and picture.time_base not in (None, unit):
+            ratio = picture.time_base / unit
+            picture.pts, picture.duration = int(picture.pts * ratio), int((picture.duration or 0) * ratio)
+            picture.time_base = unit
+        yield picture
