@@ -1,0 +1,6 @@
+"""python -m subpixel"""
+
+from subpixel.cli import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""What a job will do, decided and checked before its first frame is restored."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from subpixel import engines, upsample, weights
+from subpixel.color import resolve
+from subpixel.errors import DiskError, MemoryLimitError, UsageError
+from subpixel.frames import UNSPECIFIED, Color
+from subpixel.restore import TILE_PIXELS
+from subpixel.video import MediaInfo, probe
+from subpixel.video.mux import Keep, container_of
+from subpixel.video.write import Encoding
+
+# Rough size of a restored pixel at the default quality; `estimate` measures instead of guessing.
+BITS_PER_PIXEL = {"h264": 0.06, "hevc": 0.04, "av1": 0.03, "ffv1": 5.0, "png": 10.0}
+
+# Frames that an encoder holds for its look-ahead and references, and how many more for each thread.
+ENCODER_FRAMES = {"h264": (30, 2), "hevc": (40, 4), "av1": (60, 4), "ffv1": (2, 1)}
+RGB = 0  # H.273 matrix
+AHEAD = 4  # frames by which a stage may be ahead of the next
+BASE_MEMORY = 170 << 20  # Python and the libraries
+NETWORK_BYTES = 800  # per LR pixel of a tile
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to restore one film.
+
+    model: a network or method by name; scale: how many times wider and higher; engine: what runs the network;
+    encoding: codec and its settings; images: write a folder of PNG pictures instead of a film;
+    keep: which other streams are copied; start, end: seconds of the input, None for its bounds;
+    deinterlace: "auto" or "off"; input_matrix, input_range: what the input is taken for ("auto": as it is tagged);
+    threads: 0 for one per core; memory: bytes that the work may use at its peak, None for no limit;
+    overwrite: replace an existing output; resume: continue unfinished work of the same kind;
+    keep_chunks: leave the work folder behind; temp_dir: where chunks go, None for beside the output;
+    container: "y4m" or "nut", for an output of "-".
+    """
+
+    model: str = "fast"
+    scale: int = 4
+    engine: str = "auto"
+    encoding: Encoding = dataclasses.field(default_factory=Encoding)
+    images: bool = False
+    keep: Keep = dataclasses.field(default_factory=Keep)
+    start: float | None = None
+    end: float | None = None
+    deinterlace: str = "auto"
+    input_matrix: str = "auto"
+    input_range: str = "auto"
+    threads: int = 0
+    memory: int | None = None
+    overwrite: bool = False
+    resume: bool = True
+    keep_chunks: bool = False
+    temp_dir: str | Path | None = None
+    container: Literal["y4m", "nut"] = "y4m"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A checked request and what it comes to; the numbers are None where the input does not tell.
+
+    engine, weights_sha256: None for methods without a network. width, height: of the output in pixels.
+    bytes: a guess at the output's size; disk: bytes needed while working; free: bytes free there.
+    memory: bytes at the peak. ahead: frames that each stage may be ahead of the next.
+    color: what the samples are taken for.
+    """
+
+    source: str
+    output: str
+    options: Options
+    info: MediaInfo | None
+    engine: str | None
+    weights_sha256: str | None
+    width: int | None
+    height: int | None
+    frames: int | None
+    bytes: int | None
+    disk: int | None
+    free: int | None
+    memory: int | None
+    ahead: int
+    color: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """For --json: everything but the options and the probe's findings."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name not in ("options", "info")}
+
+    def header(self, source_sha256: str) -> dict[str, Any]:
+        """What finished chunks depend on, for the journal."""
+        o = self.options
+        return {
+            "version of subpixel": metadata.version("subpixel"),
+            "input": source_sha256,
+            "model": o.model,
+            "scale": o.scale,
+            "network": self.weights_sha256,
+            "engine": self.engine,
+            "encoding": dataclasses.asdict(o.encoding),
+            "images": o.images,
+            "section": [o.start, o.end],
+            "deinterlacing": o.deinterlace,
+            "input matrix": o.input_matrix,
+            "input range": o.input_range,
+        }
+
+
+def plan(src: str | Path, dst: str | Path, options: Options = Options()) -> Plan:
+    """Check the request against the input, the output's place and the limits; nothing is written.
+
+    Raises UsageError, InputError, WeightsError, MemoryLimitError or DiskError, as the sentence says.
+    """
+    source, output = str(src), str(dst)
+    _check_request(source, output, options)
+    info = None if source == "-" else probe(source)
+    engine, digest = _network(options)
+    options, ahead, memory = _within_memory(options, info)
+    frames = None if info is None else frame_count(info, options)
+    size = None if info is None else (info.video.width * options.scale, info.video.height * options.scale)
+    expected = None if size is None or frames is None else expected_bytes(size, frames, options)
+    disk = None if expected is None or output == "-" else 2 * expected + _copied_bytes(source)
+    free = None if output == "-" else shutil.disk_usage(_existing_parent(Path(output))).free
+    if disk is not None and free is not None and free < disk / 4:
+        raise DiskError(
+            f"{output!r} needs about {disk / 1e6:,.0f} MB while it is made, but only {free / 1e6:,.0f} MB are free "
+            "there; free some space or choose another disk."
+        )
+    return Plan(
+        source, output, options, info, engine, digest, *(size or (None, None)), frames, expected, disk, free, memory,
+        ahead, "" if info is None else color_note(info.video.color, options.input_matrix, options.input_range),
+    )  # fmt: skip
+
+
+def frame_count(info: MediaInfo, options: Options) -> int | None:
+    """About how many frames the section has; None where the container tells neither count nor duration."""
+    video = info.video
+    seconds = video.duration or info.duration
+    total = video.frames or (seconds and video.rate and round(seconds * video.rate))
+    if not total or (options.start is None and options.end is None):
+        return total or None
+    if not seconds:
+        return None
+    inside = min(options.end or seconds, seconds) - (options.start or 0.0)
+    return max(0, round(total * inside / seconds))
+
+
+def expected_bytes(size: tuple[int, int], frames: int, options: Options) -> int:
+    """A guess at the output's size from its codec and quality."""
+    codec = "png" if options.images else options.encoding.codec
+    crf = options.encoding.crf
+    better = 0.0 if crf is None else {"h264": 16, "hevc": 18, "av1": 24}.get(codec, crf) - crf
+    return int(size[0] * size[1] * frames * BITS_PER_PIXEL.get(codec, 1.0) / 8 * 2 ** (better / 6))
+
+
+def color_note(color: Color, matrix: str = "auto", value_range: str = "auto") -> str:
+    """What samples with these tags are taken for, in words; matrix, value_range: what the user said instead."""
+    if color.matrix == RGB:
+        return "RGB"
+    known, full = resolve(color)
+    words = [f"BT.{known.removeprefix('bt')}", f"{'full' if full else 'limited'} range"]
+    guessed = []
+    if matrix != "auto":
+        words[0] = f"BT.{matrix} as asked"
+    elif color.matrix == UNSPECIFIED:
+        guessed.append("matrix")
+    if value_range != "auto":
+        words[1] = f"{value_range} range as asked"
+    elif color.range == 0:
+        guessed.append("range")
+    taken = ", ".join(words)
+    return f"{' and '.join(guessed)} untagged: treated as {taken}" if guessed else taken
+
+
+def _check_request(source: str, output: str, options: Options) -> None:
+    if options.scale not in (1, 2, 3, 4):
+        raise UsageError(f"A film can be enlarged 1, 2, 3 or 4 times, not {options.scale}.")
+    first, last = options.start or 0.0, options.end
+    if first < 0 or (last is not None and last <= first):
+        raise UsageError(f"The section from {first:g} s to {last} s is empty; --end must come after --start.")
+    if output == "-":
+        if options.images:
+            raise UsageError("Pictures cannot go to standard output; name a folder for them.")
+        return
+    path = Path(output)
+    if source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
+        raise UsageError(f"{output!r} is the input itself; choose another output.")
+    if path.is_dir() and not options.images:
+        raise UsageError(f"{output!r} is a folder; name a file in it, such as {str(path / 'restored.mkv')!r}.")
+    if not options.images:
+        container_of(path)
+    if options.images and path.is_dir() and any(p.suffix != ".png" for p in path.iterdir()):
+        raise UsageError(f"The folder {output!r} holds more than PNG pictures; choose a new or an empty one.")
+
+
+def check_free(output: Path, options: Options) -> None:
+    """Raise UsageError if the output exists and must not be replaced."""
+    taken = any(output.iterdir()) if output.is_dir() else output.exists() or output.is_symlink()
+    if taken and not options.overwrite:
+        raise UsageError(f"{str(output)!r} exists already; add -y (overwrite) to replace it, or choose another output.")
+
+
+def _network(options: Options) -> tuple[str | None, str | None]:
+    """(engine, SHA-256 of the network), both None for a method without one."""
+    if options.model in upsample.METHODS:
+        return None, None
+    engine = engines.choose(options.engine)
+    return engine, str(weights.load(options.model, options.scale).card["sha256"])
+
+
+def peak_memory(info: MediaInfo, options: Options, ahead: int) -> int:
+    """An upper guess at the bytes in use at once, for an input like this."""
+    video = info.video
+    threads = options.encoding.threads or os.cpu_count() or 1
+    low = video.width * video.height * 3
+    high = low * options.scale**2 * (2 if "le" in video.format else 1) // 2
+    still, each = ENCODER_FRAMES.get(options.encoding.codec, (60, 4)) if not options.images else (2, 1)
+    network = 0 if options.model in upsample.METHODS else NETWORK_BYTES * min(video.width * video.height, TILE_PIXELS)
+    return BASE_MEMORY + 30 * low + network + (2 * ahead + 4 + still + each * threads) * high
+
+
+def _within_memory(options: Options, info: MediaInfo | None) -> tuple[Options, int, int | None]:
+    """(options with fewer encoder threads if need be, frames ahead, bytes at the peak)."""
+    if info is None:
+        return options, AHEAD, None
+    few = dataclasses.replace(options, encoding=dataclasses.replace(options.encoding, threads=1))
+    choices = [(options, AHEAD), (options, 1), (few, 1)]
+    needs = [peak_memory(info, *choice) for choice in choices]
+    for (chosen, ahead), need in zip(choices, needs, strict=True):
+        if options.memory is None or need <= options.memory:
+            return chosen, ahead, need
+    raise MemoryLimitError(
+        f"Restoring {info.video.width}x{info.video.height} by {options.scale} needs about {needs[-1] / 1e6:,.0f} MB at "
+        f"least, but --memory allows {(options.memory or 0) / 1e6:,.0f} MB; allow more, or choose a smaller --scale."
+    )
+
+
+def _copied_bytes(source: str) -> int:
+    """At most what the copied sound and subtitles take."""
+    path = Path(source)
+    return path.stat().st_size if path.is_file() else 0
+
+
+def _existing_parent(path: Path) -> Path:
+    return next(p for p in path.absolute().parents if p.is_dir())
