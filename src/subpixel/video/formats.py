@@ -102,7 +102,7 @@ def picture(frame: Frame, encoder: str) -> av.VideoFrame:
         return to_av(frame)
     made = av.VideoFrame(frame.width, frame.height, packed)
     samples = _interleave(frame)
-    np.frombuffer(made.planes[0], np.uint8).reshape(frame.height, -1)[:, : samples.shape[1]] = samples
+    np.frombuffer(memoryview(made.planes[0]), np.uint8).reshape(frame.height, -1)[:, : samples.shape[1]] = samples
     made.colorspace, made.color_range = frame.color.matrix, frame.color.range
     return made
 
@@ -122,7 +122,7 @@ def _layout(name: str) -> PixelFormat | None:
 def _fits(layout: PixelFormat, frame: Frame, encoder: str) -> bool:
     if encoder not in _EVEN:
         return True
-    return not (frame.width % 2 and layout.chroma_x or frame.height % 2 and layout.chroma_y)
+    return frame.width % (1 << layout.chroma_x) == 0 and frame.height % (1 << layout.chroma_y) == 0
 
 
 def _distance(source: PixelFormat, target: PixelFormat) -> tuple[int, ...]:
@@ -155,30 +155,34 @@ def _with_chroma(frame: Frame, target: PixelFormat) -> tuple[Plane, ...]:
     chroma = frame.planes[1:3] if layout.planes > 2 else ()
     size = target.plane_size(1, frame.width, frame.height)
     if not chroma:
-        chroma = (np.full(size, 1 << (layout.bits - 1), layout.dtype),) * 2
-    resized = (
-        plane if plane.shape == size else resize(plane, size[1], size[0], bits=layout.bits) for plane in chroma
-    )
+        grey: Plane = np.full(size, 1 << (layout.bits - 1), layout.dtype)
+        chroma = (grey, grey)
+    resized = [_resized(plane, layout, target, size) for plane in chroma]
     return (frame.planes[0], *resized, *frame.planes[3:])
+
+
+def _resized(plane: Plane, source: PixelFormat, target: PixelFormat, size: tuple[int, int]) -> Plane:
+    """A chroma plane at its new size, up as `color.to_rgb` does: doubled, then the sample beyond the edge cropped."""
+    if plane.shape == size:
+        return plane
+    width = plane.shape[1] << source.chroma_x >> target.chroma_x
+    height = plane.shape[0] << source.chroma_y >> target.chroma_y
+    grown = resize(plane, max(width, size[1]), max(height, size[0]), bits=source.bits)
+    return grown[: size[0], : size[1]]
 
 
 def _requantise(plane: Plane, bits: int, target: PixelFormat, full: bool) -> Plane:
     """Samples at the target's depth: by a power of two in limited range, by the peaks' ratio in full range."""
     if bits == target.bits:
         return plane
-    wide = plane.astype(np.uint32)
-    peak = (1 << bits) - 1
-    if full:
-        wide = (wide * target.peak + peak // 2) // peak
-    elif bits < target.bits:
-        wide <<= target.bits - bits
-    else:
-        wide = (wide + (1 << (bits - target.bits - 1))) >> (bits - target.bits)
-    return np.minimum(wide, target.peak).astype(target.dtype)
+    levels = np.arange(1 << bits, dtype=np.int64)
+    old, new = (levels[-1], target.peak) if full else (1 << bits, 1 << target.bits)
+    table = np.minimum((2 * levels * new + old) // (2 * old), target.peak).astype(target.dtype)
+    return np.asarray(table[plane])
 
 
 def _interleave(frame: Frame) -> Plane:
     """(height, 4 * width) samples B, G, R, and A or 0."""
     green, blue, red, *alpha = frame.planes
     last = alpha[0] if alpha else np.zeros_like(green)
-    return np.stack((blue, green, red, last), axis=-1).reshape(frame.height, -1)
+    return np.asarray(np.stack((blue, green, red, last), axis=-1).reshape(frame.height, -1))

@@ -1,4 +1,4 @@
-"""Writing frames: one chunk of a film through an encoder, a folder of PNG images, or a stream for a pipe."""
+"""Encoding one chunk of a film to a file of its own."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import contextlib
 import dataclasses
 import errno
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Literal, Self
+from typing import Any, Self
 
 import av
 
-from subpixel.color import to_rgb
 from subpixel.errors import DiskError, UsageError
 from subpixel.frames import Frame
 from subpixel.video.formats import changes, choose, convert, picture, stored_name
@@ -151,7 +150,7 @@ class Writer:
         encoder = self.encoding.encoder
         self._layout = choose(frame, encoder, self.encoding.pix_fmt)
         self.notes = changes(frame.layout, self._layout)
-        self._container = av.open(str(self.path), "w", format="matroska")
+        self._container = av.open(f"file:{self.path}", "w", format="matroska")
         stream: Any = self._container.add_stream(encoder, rate=self._rate)
         _configure(stream, convert(frame, self._layout), self._rate)
         stream.pix_fmt = stored_name(self._layout, encoder)
