@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import hashlib
 import json
@@ -20,9 +19,12 @@ from subpixel.degrade.pictures import crop, fitted, shrink
 from subpixel.degrade.recipe import Recipe
 from subpixel.errors import BatchError, DiskError, InputError, SubpixelError, UsageError, VerificationError
 from subpixel.frames import Frame
-from subpixel.video.mux import Keep, assemble
+from subpixel.video.build import versions
+from subpixel.video.carry import Keep
+from subpixel.video.mux import assemble
 from subpixel.video.probe import probe
 from subpixel.video.read import read
+from subpixel.video.verify import verify
 from subpixel.video.write import Writer, writing
 
 MANIFEST = "manifest.json"
@@ -164,6 +166,7 @@ def _degrade_clip(
         times, cut = _encode(chain([first], frames), first, chunk, recipe, rate, crop_to_fit)
         pts, durations = zip(*times, strict=True)
         joined = assemble(made, source, [chunk], pts, durations, first.time_base, keep=Keep(audio=audio))
+        verify(made, pts, first.time_base, joined)
         clip = Clip(
             source=str(source),
             output=str(output),
@@ -190,10 +193,8 @@ def _encode(
     if crop_to_fit and size != (first.width, first.height):
         frames, cut = crop(frames, *size), size
     times = []
-    small = shrink(frames, recipe)
-    height = size[1] // recipe.scale
-    with contextlib.closing(small), Writer(chunk, recipe.encoding(height), rate=rate) as writer:
-        for frame in small:
+    with Writer(chunk, recipe.encoding(size[1] // recipe.scale), rate=rate) as writer:
+        for frame in shrink(frames, recipe):
             times.append((frame.pts or 0, frame.duration))
             writer.write(frame)
     return times, cut
@@ -214,7 +215,7 @@ def _checked(path: Path, expected: int) -> dict[str, Any]:
     for last in read(path, deinterlace="off", codec_info=False):
         count += 1
         for plane in last.planes:
-            digest.update(plane.astype(plane.dtype.newbyteorder("<"), order="C", copy=False))
+            digest.update(plane.astype(plane.dtype.newbyteorder("<"), copy=False).tobytes())
     if last is None or count != expected:
         raise VerificationError(f"{path.name} has {count} frames, but its source has {expected}; nothing was kept.")
     return {
@@ -238,4 +239,4 @@ def _sha256(path: Path) -> str:
 
 
 def _versions() -> dict[str, str]:
-    return {name: metadata.version(name) for name in ("subpixel", "av", "numpy")}
+    return {name: metadata.version(name) for name in ("subpixel", "av", "numpy")} | versions()

@@ -101,7 +101,8 @@ def _soften(plane: Plane, frame: Frame, recipe: Recipe, random: np.random.Genera
             samples = _blur(samples, recipe.blur * plane.shape[axis] / frame.planes[0].shape[axis], axis)
     if recipe.noise:
         samples += random.normal(0, recipe.noise * 2.0 ** (frame.layout.bits - 8), plane.shape).astype(np.float32)
-    return np.clip(np.rint(samples), 0, frame.layout.peak).astype(plane.dtype)
+    levels = np.clip(np.rint(samples), 0, frame.layout.peak)
+    return levels.astype(np.uint8) if frame.layout.bits == 8 else levels.astype(np.uint16)
 
 
 def _blur(samples: npt.NDArray[np.float32], sigma: float, axis: int) -> npt.NDArray[np.float32]:

@@ -145,7 +145,7 @@ class Recipe:
     def _rate_options(self, codec: _Codec) -> tuple[tuple[str, str], ...]:
         """FFmpeg's options for qp and bitrate, which take the place of the codec's usual crf."""
         if self.bitrate is not None:
-            return ("crf", str(codec.off)), ("b", str(self.bitrate))
+            return ("crf", str(codec.off)), ("b", str(self.bitrate)), ("bt", "4000000")  # PyAV's bt is not FFmpeg's
         if self.qp is None:
             return ()
         if self.codec == "vp9":
@@ -161,13 +161,13 @@ _RANGES = {
     "blur": (0, 100),
     "seed": (0, 2**63 - 1),
 }
-_TYPES = {"int": int, "float": (int, float), "str": str}
+_TYPES: dict[str, tuple[type, ...]] = {"int": (int,), "float": (int, float), "str": (str,)}
 
 
 def _check_type(name: str, value: Any) -> None:
     declared = Recipe.__annotations__[name].removesuffix(" | None")
     optional = declared != Recipe.__annotations__[name]
-    if value is None and optional or isinstance(value, _TYPES[declared]) and not isinstance(value, bool):
+    if (value is None and optional) or (isinstance(value, _TYPES[declared]) and not isinstance(value, bool)):
         return
     kind = {"int": "a whole number", "float": "a number", "str": "text in quotes"}[declared]
     raise UsageError(f"{name} must be {kind}, not {value!r}.")
