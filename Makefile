@@ -5,13 +5,12 @@
 # make clean   remove the environment and what the targets left
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
-# Where pip finds a torch without CUDA, if its default index has only the CUDA build:
-#   make test TORCH_INDEX=https://download.pytorch.org/whl/cpu
-TORCH_INDEX ?=
+# Folder of the peers' published networks for `make bench`, see bench/peers.py.
 PEERS ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
+PIP := $(INSTALL) --quiet
 
 .PHONY: demo test lint bench packages clean
 
@@ -39,11 +38,11 @@ bench: .venv/dev.stamp .venv/bench.stamp
 	$(PIP) --editable .
 	@touch $@
 
-# torch first and alone, so that no other requirement draws in another build of it.
+# torch first and alone: where the default index would bring gigabytes of CUDA, its maker's index has the CPU build.
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
-	$(PIP) $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
-	@if $(BIN)/python -m pip list 2>/dev/null | grep -q '^nvidia-'; then \
-	  echo "This torch drags in CUDA packages (GBs); make clean, then: make test TORCH_INDEX=https://download.pytorch.org/whl/cpu" >&2; fi
+	@if $(INSTALL) --dry-run torch==2.13.0 2>/dev/null | grep -q nvidia; then \
+	  $(PIP) --index-url https://download.pytorch.org/whl/cpu torch==2.13.0; \
+	else $(PIP) torch==2.13.0; fi
 	$(PIP) --editable '.[dev,train,openvino]'
 	@touch $@ .venv/base.stamp
 
