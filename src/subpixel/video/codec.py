@@ -9,6 +9,7 @@ from itertools import chain, islice
 from typing import Any
 
 import av
+import av.codec.context
 
 from subpixel.errors import UsageError, VerificationError
 from subpixel.frames import Frame, PixelFormat
@@ -35,7 +36,7 @@ def roundtrip(frames: Iterable[Frame], encoding: Encoding, *, rate: Fraction | N
     layout = choose(head[0], encoding.encoder, encoding.pix_fmt)
     rate = rate or _rate(head)
     encoder = _encoder(convert(head[0], layout), layout, encoding, rate)
-    decoder = _decoder(encoding.encoder)
+    decoder = _decoder(encoder)
     waiting: deque[dict[str, Any]] = deque()
     for index, frame in enumerate(chain(head, frames)):
         made = convert(frame, layout)
@@ -66,6 +67,7 @@ def _encoder(frame: Frame, layout: PixelFormat, encoding: Encoding, rate: Fracti
     encoder.color_range, encoder.colorspace = frame.color.range, frame.color.matrix
     encoder.color_primaries, encoder.color_trc = frame.color.primaries, frame.color.transfer
     encoder.thread_type, encoder.thread_count = "AUTO", encoding.threads  # "SLICE", the default, cuts up x264's frames
+    encoder.flags |= av.codec.context.Flags.global_header  # as in a file: headers cost no bits of the first frame
     options = encoding.options()
     encoder.options = dict(options)
     wish = " ".join(f"{key}={value}" for key, value in options.items())
@@ -77,8 +79,9 @@ def _encoder(frame: Frame, layout: PixelFormat, encoding: Encoding, rate: Fracti
     return encoder
 
 
-def _decoder(encoder: str) -> Any:
-    decoder: Any = av.CodecContext.create(_DECODERS[encoder], "r")
+def _decoder(encoder: Any) -> Any:
+    decoder: Any = av.CodecContext.create(_DECODERS[encoder.name], "r")
+    decoder.extradata = encoder.extradata
     decoder.thread_type = "SLICE"
     decoder.options = {"flags2": "+export_mvs", "export_side_data": "venc_params"}
     return decoder
