@@ -127,6 +127,16 @@ class Recipe:
         except (OSError, ValueError) as error:
             raise UsageError(f"Recipe {str(source)!r} cannot be read: {error}.") from error
 
+    def changed(self, **fields: Any) -> Self:
+        """A copy with some fields changed. Another codec brings its own preset and rate; a rate replaces the others.
+
+        Raises UsageError for a value out of range.
+        """
+        dropped: dict[str, None] = dict.fromkeys(_RATES) if {"codec", *_RATES} & fields.keys() else {}
+        if "codec" in fields:
+            dropped["preset"] = None
+        return dataclasses.replace(self, **(dropped | fields))
+
     def as_dict(self) -> dict[str, Any]:
         """The fields that are set, as `parse` takes them."""
         return {name: value for name, value in dataclasses.asdict(self).items() if value is not None}
