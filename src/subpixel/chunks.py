@@ -98,18 +98,17 @@ def _fed(
         yield following
 
 
-def timed(items: Iterable[T], spent: dict[str, float], name: str) -> Iterator[T]:
+def timed(items: Iterable[T], spent: dict[str, float], name: str) -> Generator[T]:
     """Pass the items on and add the seconds that each took to come to spent[name]."""
     source = iter(items)
+    end = object()
     while True:
         start = time.perf_counter()
-        try:
-            item = next(source)
-        except StopIteration:
+        item = next(source, end)
+        spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
+        if item is end:
             return
-        finally:
-            spent[name] = spent.get(name, 0.0) + time.perf_counter() - start
-        yield item
+        yield item  # type: ignore[misc]
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -8,29 +8,19 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Container, Iterable, Iterator
+from collections.abc import Callable, Container, Generator, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from subpixel.chunks import ahead, places, restored, timed
-from subpixel.errors import DiskError, InputError, Interrupted, VerificationError
+from subpixel.errors import DiskError, InputError, Interrupted, UsageError, VerificationError
 from subpixel.frames import Frame
-from subpixel.journal import Chunk, Journal, sha256, work_folder
+from subpixel.journal import Chunk, Journal, finished, sha256, work_folder
 from subpixel.outcome import Progress, Report
-from subpixel.plan import Options, Plan, check_free, plan
+from subpixel.plan import Options, Plan, check_free, color_note, plan
 from subpixel.restore import restore
-from subpixel.video import read
-from subpixel.video.mux import Assembly, Keep, assemble
-from subpixel.video.write import Encoding, Writer, writing
-
-try:
-    from subpixel.video import verify, write_images, write_pipe
-except ImportError:
-
-    def verify(*a, **k):
-        pass
-
+from subpixel.video import Assembly, Encoding, Keep, Writer, assemble, read, verify, write_images, write_pipe, writing
 
 CONTINUE = "run the same command to continue"
 
@@ -96,19 +86,22 @@ class _Job:
     def run(self) -> Report:
         """Restore into a file or a folder of pictures."""
         output = Path(self.todo.output)
-        if not (work_folder(output) / "journal.jsonl").exists():
+        if not work_folder(output).exists():
             check_free(output, self.options)
         state = _state(self.todo.source)
         header = self.todo.header(_digest(self.todo.source))
-        temp_dir = self.options.temp_dir and Path(self.options.temp_dir)
-        journal = Journal(output, header, temp_dir=temp_dir or None, resume=self.options.resume)
-        with contextlib.closing(journal):
-            if journal.finished is not None and _is_output(output, journal.finished):
-                journal.remove()  # only the tidying up was left
-                return Report(**journal.finished)
+        facts = finished(output, header)
+        tidy = facts is not None and _is_output(output, facts) and not self.options.keep_chunks
+        if not tidy:
             check_free(output, self.options)
+        temp_dir = None if self.options.temp_dir is None else Path(self.options.temp_dir)
+        journal = Journal(output, header, temp_dir=temp_dir, resume=self.options.resume or tidy)
+        with contextlib.closing(journal):
+            if facts is not None and tidy:
+                journal.remove()
+                return Report(**facts)
             self._say_what_is_found(journal)
-            with _continuable():
+            with _continuable(journal):
                 self._restore(journal)
                 if _state(self.todo.source) != state:
                     raise InputError(
@@ -123,7 +116,9 @@ class _Job:
         """Restore to standard output; nothing is kept for another run."""
         self.began = time.monotonic()
         frames = (frame for _, frame in self._restored(()))
-        write_pipe(sys.stdout.buffer, self._counted(frames), container=self.options.container)
+        rate = None if self.todo.info is None else self.todo.info.video.rate
+        with self._clock("encode"):
+            write_pipe(sys.stdout.buffer, self._counted(frames), container=self.options.container, rate=rate)
         return self._report(Assembly(), 0, 0)
 
     def _say_what_is_found(self, journal: Journal) -> None:
@@ -132,18 +127,24 @@ class _Job:
             what = ", ".join(journal.stale)
             self.notes.append(f"Unfinished work in {str(journal.folder)!r} was of another {what}: started afresh.")
 
-    def _restored(self, done: Container[int]) -> Iterator[tuple[int, Frame]]:
+    def _restored(self, done: Container[int]) -> Generator[tuple[int, Frame]]:
         """Decoding, network and the caller run at the same time, each a few frames ahead of the next."""
         o, depth, spent = self.options, self.todo.ahead, self.spent
         decoded = read(
-            self.todo.source, start=o.start, end=o.end, deinterlace=o.deinterlace, threads=o.threads
-        )  # fmt: skip
+            self.todo.source,
+            start=o.start,
+            end=o.end,
+            deinterlace=o.deinterlace,
+            input_matrix=o.input_matrix,
+            input_range=o.input_range,
+            threads=o.threads,
+        )
         film = timed(ahead(timed(places(self._noted(decoded)), spent, "decode"), depth), spent, "wait")
 
         def network(frames: Iterable[Frame], warmup: int) -> Iterator[Frame]:
             return restore(frames, model=o.model, scale=o.scale, engine=o.engine, threads=o.threads, warmup=warmup)
 
-        return ahead(timed(restored(film, network, done), spent, "network"), depth)
+        return timed(ahead(timed(restored(film, network, done), spent, "network"), depth), spent, "idle")
 
     def _noted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
         for frame in frames:
@@ -174,17 +175,20 @@ class _Job:
                 yield frame
 
         part = journal.part(number, "" if self.options.images else ".mkv")
-        if self.options.images:
-            shutil.rmtree(part, ignore_errors=True)
-            write_images(part, listed())
-        else:
-            rate = None if self.todo.info is None else self.todo.info.video.rate
-            with Writer(part, self.options.encoding, rate=rate) as writer:
-                for frame in listed():
-                    with self._clock("encode"):
-                        writer.write(frame)
-            self._note(writer.notes)
+        with self._clock("encode"):
+            if self.options.images:
+                shutil.rmtree(part, ignore_errors=True)
+                write_images(part, listed())
+            else:
+                self._write(part, listed())
         journal.add(number, part, pts, durations, time_base[0])
+
+    def _write(self, part: Path, frames: Iterable[Frame]) -> None:
+        rate = None if self.todo.info is None else self.todo.info.video.rate
+        with Writer(part, self.options.encoding, rate=rate) as writer:
+            for frame in frames:
+                writer.write(frame)
+        self._note(writer.notes)
 
     def _join(self, journal: Journal, output: Path) -> Report:
         """Assemble the chunks beside the output, verify the result and give it its name."""
@@ -210,7 +214,7 @@ class _Job:
         todo, o = self.todo, self.options
         pts = [time for chunk in chunks for time in chunk.pts]
         durations = [time for chunk in chunks for time in chunk.durations]
-        source = None if todo.info is None else todo.source
+        source = None if todo.info is None or Path(todo.source).is_dir() else todo.source
         paths, unit = [chunk.path for chunk in chunks], chunks[0].time_base
         assembly = assemble(whole, source, paths, pts, durations, unit, keep=o.keep, start=o.start, end=o.end)
         self._tell("verify", len(chunks) - 1)
@@ -223,7 +227,7 @@ class _Job:
         busy = {
             "decode": self.spent.get("decode", 0.0),
             "network": self.spent.get("network", 0.0) - self.spent.get("wait", 0.0),
-            "encode": self.spent.get("encode", 0.0),
+            "encode": self.spent.get("encode", 0.0) - self.spent.get("idle", 0.0),
             "join": self.spent.get("join", 0.0),
         }
         return Report(
@@ -241,8 +245,8 @@ class _Job:
             scale=o.scale,
             engine=todo.engine,
             weights_sha256=todo.weights_sha256,
-            codec="png" if o.images else o.encoding.codec,
-            color=todo.color,
+            codec=o.container if todo.output == "-" else "png" if o.images else o.encoding.codec,
+            color=todo.color or (color_note(self.first.color, o.input_matrix, o.input_range) if self.first else ""),
             deinterlaced=self.deinterlaced,
             kept=assembly.kept,
             dropped=assembly.dropped,
@@ -283,10 +287,13 @@ class _Job:
 
 
 @contextlib.contextmanager
-def _continuable() -> Iterator[None]:
-    """Say in the errors of a disk that the finished chunks are safe."""
+def _continuable(journal: Journal) -> Iterator[None]:
+    """Say in the errors of a disk that the finished chunks are safe; leave nothing of an input that cannot be read."""
     try:
         yield
+    except (InputError, UsageError):
+        journal.remove()
+        raise
     except DiskError as error:
         raise DiskError(f"{error} The finished chunks are kept: {CONTINUE}.") from error
 
@@ -298,7 +305,7 @@ def _gather(chunks: list[Chunk], folder: Path) -> Assembly:
         folder.mkdir()
         pictures = [picture for chunk in chunks for picture in sorted(chunk.path.glob("*.png"))]
         for number, picture in enumerate(pictures, 1):
-            target = folder / f"{number:08}.png"
+            target = folder / f"{number:06}.png"
             try:
                 os.link(picture, target)
             except OSError:

@@ -14,20 +14,18 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import errno
 import hashlib
 import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 from subpixel.errors import DiskError
-
-FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+from subpixel.video import writing
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -40,20 +38,6 @@ class Chunk:
     durations: tuple[int, ...]
     time_base: Fraction
     sha256: str
-
-
-@contextlib.contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """Turn an operating-system error inside the block into a DiskError that names `path`."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in FULL:
-            raise DiskError(
-                f"The disk is full while writing '{path}'; free some space and run the same command to continue."
-            ) from error
-        reason = os.strerror(error.errno) if error.errno else str(error)
-        raise DiskError(f"Cannot write '{path}': {reason}.") from error
 
 
 def sha256(path: Path) -> str:
@@ -73,13 +57,21 @@ def work_folder(dst: Path) -> Path:
     return dst.with_name(dst.name + ".subpixel")
 
 
+def finished(dst: Path, header: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What `Journal.finish` recorded, if this very work was complete and only its last steps are missing."""
+    lines = _lines(work_folder(dst) / "journal.jsonl")
+    if not lines or lines[0] != json.loads(json.dumps(header)) or "finished" not in lines[-1]:
+        return None
+    facts: dict[str, Any] = lines[-1]["finished"]
+    return facts
+
+
 class Journal:
     """The finished chunks of one output, open and locked by this process.
 
     header: what the chunks depend on (input hash, options, weights hash); values are JSON scalars.
     chunks: number -> Chunk, those whose files are intact.
     stale: the header's keys that differ from those of earlier work, which was then thrown away.
-    finished: what `finish` recorded, if the output was complete before.
     """
 
     def __init__(
@@ -93,7 +85,6 @@ class Journal:
         self.header = json.loads(json.dumps(header))
         self.chunks: dict[int, Chunk] = {}
         self.stale: tuple[str, ...] = ()
-        self.finished: dict[str, Any] | None = None
         with writing(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
             self.chunk_folder.mkdir(parents=True, exist_ok=True)
@@ -122,7 +113,6 @@ class Journal:
 
     def _recall(self, line: dict[str, Any]) -> None:
         if "finished" in line:
-            self.finished = line["finished"]
             return
         chunk = Chunk(
             line["chunk"],
@@ -177,7 +167,6 @@ class Journal:
     def clear(self) -> None:
         """Delete everything but the lock; the journal goes last, so that what is left can be told apart."""
         self.chunks = {}
-        self.finished = None
         with writing(self.folder):
             for folder in {self.folder, self.chunk_folder}:
                 for path in folder.iterdir():
@@ -246,7 +235,7 @@ def _lock(path: Path, dst: Path) -> int:
         except OSError as error:
             os.close(descriptor)
             raise DiskError(
-                f"Another process is already working on '{dst}'; wait for it to end or choose another output."
+                f"Another process is already working on {str(dst)!r}; wait for it to end or choose another output."
             ) from error
         # The file may have been deleted by the process that held it until a moment ago.
         if path.exists() and os.path.samestat(os.fstat(descriptor), path.stat()):

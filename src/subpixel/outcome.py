@@ -58,8 +58,9 @@ class Report:
     def __str__(self) -> str:
         busy = ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.stages.items())
         lines = [
-            f"{self.output}: {self.frames} frames, {self.width}x{self.height} {self.codec}, {megabytes(self.bytes)}, "
-            f"in {duration(self.seconds)} ({self.fps:.1f} frames/s)",
+            f"{'standard output' if self.output == '-' else self.output}: {self.frames} frames, "
+            f"{self.width}x{self.height} {self.codec}, {f'{megabytes(self.bytes)}, ' if self.bytes else ''}"
+            f"in {duration(self.seconds)}" + (f" ({self.fps:.1f} frames/s)" if self.frames > self.resumed else ""),
             f"  model    {self.model} x{self.scale}{self._network()}",
             f"  busy     {busy} (they overlap)",
             f"  colour   {self.color}",

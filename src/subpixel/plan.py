@@ -13,10 +13,10 @@ from subpixel import engines, upsample, weights
 from subpixel.color import resolve
 from subpixel.errors import DiskError, MemoryLimitError, UsageError
 from subpixel.frames import UNSPECIFIED, Color
+from subpixel.outcome import megabytes
 from subpixel.restore import TILE_PIXELS
-from subpixel.video import MediaInfo, probe
-from subpixel.video.mux import Keep, container_of
-from subpixel.video.write import Encoding
+from subpixel.video import Assembly, Encoding, Keep, MediaInfo, container_of, probe
+from subpixel.video.outlook import outlook
 
 # Rough size of a restored pixel at the default quality; `estimate` measures instead of guessing.
 BITS_PER_PIXEL = {"h264": 0.06, "hevc": 0.04, "av1": 0.03, "ffv1": 5.0, "png": 10.0}
@@ -36,7 +36,8 @@ class Options:
     model: a network or method by name; scale: how many times wider and higher; engine: what runs the network;
     encoding: codec and its settings; images: write a folder of PNG pictures instead of a film;
     keep: which other streams are copied; start, end: seconds of the input, None for its bounds;
-    deinterlace: "auto" or "off"; input_matrix, input_range: what the input is taken for ("auto": as it is tagged);
+    deinterlace: "auto" or "off"; input_matrix: "bt601", "bt709", "bt2020", input_range: "limited", "full": what the
+    input is, whatever its tags say ("auto": as they say);
     threads: 0 for one per core; memory: bytes that the work may use at its peak, None for no limit;
     overwrite: replace an existing output; resume: continue unfinished work of the same kind;
     keep_chunks: leave the work folder behind; temp_dir: where chunks go, None for beside the output;
@@ -70,7 +71,7 @@ class Plan:
     engine, weights_sha256: None for methods without a network. width, height: of the output in pixels.
     bytes: a guess at the output's size; disk: bytes needed while working; free: bytes free there.
     memory: bytes at the peak. ahead: frames that each stage may be ahead of the next.
-    color: what the samples are taken for.
+    color: what the samples are taken for. kept: the input's other streams that are copied; dropped: (stream, reason).
     """
 
     source: str
@@ -88,6 +89,27 @@ class Plan:
     memory: int | None
     ahead: int
     color: str
+    kept: tuple[str, ...]
+    dropped: tuple[tuple[str, str], ...]
+
+    def __str__(self) -> str:
+        count = "an unknown number of" if self.frames is None else f"about {self.frames}"
+        size = "" if self.width is None else f", {self.width}x{self.height}"
+        lines = [f"{self.output}: {count} frames{size} {'png' if self.options.images else self.options.encoding.codec}"]
+        network = f" ({self.engine}, network {self.weights_sha256[:12]})" if self.weights_sha256 else ""
+        lines.append(f"  model    {self.options.model} x{self.options.scale}{network}")
+        if self.color:
+            lines.append(f"  colour   {self.color}")
+        if self.bytes is not None and self.disk is not None and self.free is not None:
+            lines.append(
+                f"  disk     about {megabytes(self.bytes)}, {megabytes(self.disk)} while working; "
+                f"{megabytes(self.free)} free"
+            )
+        if self.memory is not None:
+            lines.append(f"  memory   at most {megabytes(self.memory)}")
+        lines += [f"  keeps    {stream}" for stream in self.kept]
+        lines += [f"  drops    {stream}: {reason}" for stream, reason in self.dropped]
+        return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
         """For --json: everything but the options and the probe's findings."""
@@ -132,10 +154,29 @@ def plan(src: str | Path, dst: str | Path, options: Options = Options()) -> Plan
             f"{output!r} needs about {disk / 1e6:,.0f} MB while it is made, but only {free / 1e6:,.0f} MB are free "
             "there; free some space or choose another disk."
         )
+    streams = Assembly()
+    if info is not None and output != "-" and not options.images and not Path(source).is_dir():
+        streams = outlook(output, source, options.keep)
+    width, height = size or (None, None)
     return Plan(
-        source, output, options, info, engine, digest, *(size or (None, None)), frames, expected, disk, free, memory,
-        ahead, "" if info is None else color_note(info.video.color, options.input_matrix, options.input_range),
-    )  # fmt: skip
+        source=source,
+        output=output,
+        options=options,
+        info=info,
+        engine=engine,
+        weights_sha256=digest,
+        width=width,
+        height=height,
+        frames=frames,
+        bytes=expected,
+        disk=disk,
+        free=free,
+        memory=memory,
+        ahead=ahead,
+        color="" if info is None else color_note(info.video.color, options.input_matrix, options.input_range),
+        kept=streams.kept,
+        dropped=streams.dropped,
+    )
 
 
 def frame_count(info: MediaInfo, options: Options) -> int | None:
@@ -167,7 +208,7 @@ def color_note(color: Color, matrix: str = "auto", value_range: str = "auto") ->
     words = [f"BT.{known.removeprefix('bt')}", f"{'full' if full else 'limited'} range"]
     guessed = []
     if matrix != "auto":
-        words[0] = f"BT.{matrix} as asked"
+        words[0] = f"BT.{matrix.removeprefix('bt')} as asked"
     elif color.matrix == UNSPECIFIED:
         guessed.append("matrix")
     if value_range != "auto":

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from subpixel.cli import doctor, info, upscale
+from subpixel.cli import doctor, info, score, upscale
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -44,6 +44,8 @@ def _root(
 
 app.command()(upscale.upscale)
 app.command()(upscale.estimate)
+app.command()(score.score)
+app.command()(score.compare)
 app.command()(info.probe)
 app.command()(info.models)
 app.command()(doctor.doctor)

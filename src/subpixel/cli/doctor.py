@@ -118,8 +118,7 @@ def _restore_one(model: str, scale: int, engine: str) -> None:
 
 
 def _encode_one(codec: str) -> None:
-    from subpixel.video import read
-    from subpixel.video.write import Encoding, Writer
+    from subpixel.video import Encoding, Writer, read
 
     with tempfile.TemporaryDirectory(prefix="subpixel-") as folder:
         path = Path(folder) / "frame.mkv"

@@ -15,7 +15,7 @@ from subpixel.errors import BatchError, Interrupted, SubpixelError, UsageError
 if TYPE_CHECKING:
     from subpixel.outcome import Report
     from subpixel.plan import Options
-    from subpixel.video.write import Encoding
+    from subpixel.video import Encoding
 
 SCHEMA_VERSION = 1
 
@@ -60,7 +60,7 @@ def upscale(
     An interrupted run is continued by the same command.
     """
     from subpixel.plan import Options
-    from subpixel.video.mux import Keep
+    from subpixel.video import Keep
 
     if sample is not None and (start is not None or end is not None):
         raise UsageError("--sample chooses its own section; leave --start and --end out.")
@@ -76,7 +76,7 @@ def upscale(
         start=None if start is None else o.seconds(start),
         end=None if end is None else o.seconds(end),
         deinterlace=deinterlace,
-        input_matrix=input_matrix,
+        input_matrix=input_matrix if input_matrix == "auto" else f"bt{input_matrix}",
         input_range=input_range,
         threads=threads,
         memory=None if memory is None else o.size(memory),
@@ -132,7 +132,7 @@ def estimate(
 def _encoding(
     codec: str, crf: float | None, preset: str | None, pix_fmt: str | None, extra: list[str] | None, threads: int
 ) -> "Encoding":
-    from subpixel.video.write import Encoding
+    from subpixel.video import Encoding
 
     settings = tuple(o.pair(text) for text in extra or ())
     if codec == "png":
