@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 from av.stream import Disposition
+from av.subtitles.subtitle import SubtitleSet
 
 from subpixel.video import matroska
 from subpixel.video.source import explained, open_source
@@ -283,7 +284,9 @@ def _describe(stream: Any) -> str:
 def _reencoded(packet: Any, out: Any) -> Iterator[Any]:
     """The packet's text written anew for the output stream, at the packet's own time."""
     for subtitle in packet.decode():
-        made = out.codec_context.encode_subtitle(subtitle)
+        made = out.codec_context.encode_subtitle(
+            SubtitleSet.create(text=subtitle.ass, start=0, end=packet.duration or 0)
+        )
         made.pts = made.dts = packet.pts
         made.duration, made.time_base = packet.duration, packet.time_base
         yield made

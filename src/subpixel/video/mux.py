@@ -115,8 +115,7 @@ def _span(inp: Any, pts: Sequence[int], time_base: Fraction, start: float | None
         shift = -first
     elif inp is not None and inp.format.name in _CLOCKED:
         shift = -Fraction(math.floor(min(zero, first) / time_base) * time_base)
-    cut = [None if seconds is None else zero + Fraction(seconds) for seconds in (start, end)]
-    return Span(cut[0], cut[1], shift)
+    return Span(None if start is None else first, None if end is None else zero + Fraction(end), shift)
 
 
 def _options(container: str, time_base: Fraction, inp: Any) -> dict[str, str]:
@@ -154,7 +153,7 @@ def _pictures(out: Any, chunk: str | Path, info: VideoInfo | None) -> Any:
             stream.codec_context.codec_tag = "hvc1"  # what QuickTime plays
     if info is not None:
         stream.set_display_matrix(info.matrix)
-        if info.sar and not stream.codec_context.sample_aspect_ratio:
+        if info.sar and stream.codec_context.sample_aspect_ratio in (None, 0, 1):  # AV1 and FFV1 do not say
             stream.codec_context.sample_aspect_ratio = info.sar
     return stream
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import errno
+import os
 import shutil
 from collections.abc import Iterator
 from fractions import Fraction
@@ -183,6 +184,7 @@ def _configure(stream: Any, frame: Frame, rate: Fraction) -> None:
 
 def _start(stream: Any, options: dict[str, str], frame: Frame) -> None:
     """Open the encoder; UsageError names the options it does not know or refuses."""
+    os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells its whole configuration otherwise
     context = stream.codec_context
     context.options = dict(options)
     wish = " ".join(f"{key}={value}" for key, value in options.items())
