@@ -47,7 +47,7 @@ def load(weights: Weights, engine: str, *, width: int, height: int, threads: int
     build = {"onnxruntime": _onnxruntime, "openvino": _openvino, "torch": _torch}[choose(engine)]
     try:
         return build(weights, width, height, threads or len(os.sched_getaffinity(0)))
-    except (ImportError, OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # each of the three libraries raises its own kinds, most of them bare Exceptions
         raise WeightsError(f"{weights.path} cannot be loaded by {engine}: {str(error).splitlines()[0]}") from error
 
 

@@ -17,7 +17,7 @@ from subpixel.frames import Frame, Plane
 Float32 = npt.NDArray[np.float32]
 
 CUT_BLOCK = 16  # pixels: blocks this large do not see small motion
-CUT_DIFFERENCE = 22.0  # code values of 8 bits between block means that no motion within a shot reaches
+CUT_DIFFERENCE = 20.0  # code values of 8 bits between block means that motion within a shot hardly ever reaches
 CUT_DIFFERENCE_KEY = 12.0  # the same where the encoder itself started afresh with an I frame
 TILE_PIXELS = 960 * 544  # LR pixels restored at once: bounds the network's memory to about 400 MB
 
