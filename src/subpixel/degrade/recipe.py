@@ -19,7 +19,7 @@ _RATES = ("crf", "qp", "bitrate")
 
 @dataclasses.dataclass(frozen=True)
 class _Codec:
-    """What `Encoding` calls a codec and what its encoder takes; off: the crf that means "not by crf"."""
+    """What `Encoding` calls a codec, and what its encoder takes."""
 
     name: str
     crf: float
@@ -27,15 +27,15 @@ class _Codec:
     presets: tuple[str, ...]
     lowest: int
     highest: int
-    off: int
     options: tuple[tuple[str, str], ...] = ()
 
 
+# x265 as FFmpeg starts it; SVT-AV1 with one thread, for with more its bit rate control gives other frames each time.
 CODECS = {
-    "x264": _Codec("h264", 21, "slow", _X264, 0, 51, -1),
-    "x265": _Codec("hevc", 24, "slow", _X264, 0, 51, -1, (("x265-params", "open-gop=1"),)),
-    "svtav1": _Codec("av1", 32, "5", tuple(map(str, range(14))), 1, 63, 0),
-    "vp9": _Codec("vp9", 32, "2", tuple(map(str, range(9))), 0, 63, -1),
+    "x264": _Codec("h264", 21, "slow", _X264, 0, 51),
+    "x265": _Codec("hevc", 24, "slow", _X264, 0, 51, (("x265-params", "open-gop=1"),)),
+    "svtav1": _Codec("av1", 32, "5", tuple(map(str, range(14))), 1, 63, (("svtav1-params", "lp=1"),)),
+    "vp9": _Codec("vp9", 32, "2", tuple(map(str, range(9))), 0, 63),
 }
 _NONE = "none"  # no codec: the small frames as they are, stored without loss
 
@@ -147,20 +147,20 @@ class Recipe:
             return Encoding("ffv1")
         codec = CODECS[self.codec]
         threads = self.threads or max(1, min(3, -(-height // 16) // 2))  # x264's own bound: two rows of blocks each
-        extra = (*codec.options, *self._rate_options(codec))
+        extra = (*codec.options, *self._rate_options())
         if self.codec == "vp9":
             return Encoding("vp9", self.crf, None, extra=(*extra, ("cpu-used", str(self.preset))), threads=threads)
         return Encoding(codec.name, self.crf, self.preset, extra=extra, threads=threads)
 
-    def _rate_options(self, codec: _Codec) -> tuple[tuple[str, str], ...]:
-        """FFmpeg's options for qp and bitrate, which take the place of the codec's usual crf."""
+    def _rate_options(self) -> tuple[tuple[str, str], ...]:
+        """FFmpeg's options for qp and bitrate, which Encoding then puts in the place of a crf."""
         if self.bitrate is not None:
-            return ("crf", str(codec.off)), ("b", str(self.bitrate)), ("bt", "4000000")  # PyAV's bt is not FFmpeg's
+            return ("b", str(self.bitrate)), ("bt", "4000000")  # PyAV's own tolerance is not FFmpeg's
         if self.qp is None:
             return ()
         if self.codec == "vp9":
             return ("crf", str(self.qp)), ("qmin", str(self.qp)), ("qmax", str(self.qp)), ("b", "0")
-        return ("crf", str(codec.off)), ("qp", str(self.qp))
+        return (("qp", str(self.qp)),)
 
 
 _RANGES = {

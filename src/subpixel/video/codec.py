@@ -11,11 +11,11 @@ from typing import Any
 import av
 import av.codec.context
 
-from subpixel.errors import UsageError, VerificationError
-from subpixel.frames import Frame, PixelFormat
+from subpixel.errors import VerificationError
+from subpixel.frames import Frame
 from subpixel.video.convert import from_av
-from subpixel.video.formats import choose, convert, picture, stored_name
-from subpixel.video.write import Encoding
+from subpixel.video.formats import choose, convert, picture
+from subpixel.video.write import Encoding, open_encoder
 
 _DECODERS = {"libx264": "h264", "libx265": "hevc", "libsvtav1": "libdav1d", "libvpx-vp9": "vp9", "ffv1": "ffv1"}
 
@@ -35,7 +35,7 @@ def roundtrip(frames: Iterable[Frame], encoding: Encoding, *, rate: Fraction | N
         return
     layout = choose(head[0], encoding.encoder, encoding.pix_fmt)
     rate = rate or _rate(head)
-    encoder = _encoder(convert(head[0], layout), layout, encoding, rate)
+    encoder = _encoder(convert(head[0], layout), encoding, rate)
     decoder = _decoder(encoder)
     waiting: deque[dict[str, Any]] = deque()
     for index, frame in enumerate(chain(head, frames)):
@@ -59,29 +59,16 @@ def _rate(head: list[Frame]) -> Fraction:
     return 1 / (step * first.time_base) if step > 0 else Fraction(25)
 
 
-def _encoder(frame: Frame, layout: PixelFormat, encoding: Encoding, rate: Fraction) -> Any:
+def _encoder(frame: Frame, encoding: Encoding, rate: Fraction) -> Any:
     encoder: Any = av.CodecContext.create(encoding.encoder, "w")
-    encoder.width, encoder.height = frame.width, frame.height
-    encoder.pix_fmt = stored_name(layout, encoding.encoder)
-    encoder.framerate, encoder.time_base = rate, 1 / rate
-    encoder.color_range, encoder.colorspace = frame.color.range, frame.color.matrix
-    encoder.color_primaries, encoder.color_trc = frame.color.primaries, frame.color.transfer
-    encoder.thread_type, encoder.thread_count = "AUTO", encoding.threads  # "SLICE", the default, cuts up x264's frames
     encoder.flags |= av.codec.context.Flags.global_header  # as in a file: headers cost no bits of the first frame
-    options = encoding.options()
-    encoder.options = dict(options)
-    wish = " ".join(f"{key}={value}" for key, value in options.items())
-    try:
-        encoder.open()
-    except (av.FFmpegError, ValueError) as error:
-        shape = f"{frame.width}x{frame.height} {encoder.pix_fmt}"
-        raise UsageError(f"{encoding.encoder} refuses {shape} with {wish}: {error}.") from error
+    open_encoder(encoder, frame, encoding, rate)
     return encoder
 
 
 def _decoder(encoder: Any) -> Any:
     decoder: Any = av.CodecContext.create(_DECODERS[encoder.name], "r")
-    decoder.extradata = encoder.extradata
+    decoder.width, decoder.height, decoder.extradata = encoder.width, encoder.height, encoder.extradata
     decoder.thread_type = "SLICE"
     decoder.options = {"flags2": "+export_mvs", "export_side_data": "venc_params"}
     return decoder

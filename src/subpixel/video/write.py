@@ -20,6 +20,7 @@ from subpixel.frames import Frame
 from subpixel.video.formats import changes, choose, convert, picture, stored_name
 
 INDEX_BASE = Fraction(1, 1000)  # a chunk's time base, Matroska's own: its pts count frames
+_REORDER = 64  # more frames than any encoder holds one back
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -79,7 +80,8 @@ class Encoding:
         """The encoder's options by name; x265-params and the like are appended to this codec's own."""
         codec = _CODECS[self.codec]
         options = dict(codec.options)
-        crf = codec.crf if self.crf is None else self.crf
+        steered = any(key in ("qp", "b") for key, _ in self.extra)  # by other means than a crf, which would prevail
+        crf = codec.crf if self.crf is None and not steered else self.crf
         preset = self.preset or codec.preset
         options |= {} if crf is None else {"crf": f"{crf:g}"}
         options |= {} if preset is None else {"preset": preset}
@@ -104,6 +106,7 @@ class Writer:
         self.frames = 0
         self.notes: tuple[str, ...] = ()
         self._rate = min(max(rate or Fraction(25), Fraction(1)), Fraction(240)).limit_denominator(100_000)
+        self._packets = 0
         self._container: Any = None
         self._stream: Any = None
         self._first: Frame | None = None
@@ -153,15 +156,14 @@ class Writer:
         self.notes = changes(frame.layout, self._layout)
         self._container = av.open(f"file:{self.path}", "w", format="matroska")
         stream: Any = self._container.add_stream(encoder, rate=self._rate)
-        _configure(stream, convert(frame, self._layout), self._rate)
-        stream.pix_fmt = stored_name(self._layout, encoder)
-        stream.thread_count = self.encoding.threads
-        _start(stream, self.encoding.options(), frame)
+        open_encoder(stream.codec_context, convert(frame, self._layout), self.encoding, self._rate)
         self._stream, self._first = stream, frame
 
     def _mux(self, packets: list[Any]) -> None:
         for packet in packets:
-            packet.time_base = INDEX_BASE
+            # Matroska stores no decoding times, and x265 leaves that of a lone frame unset.
+            packet.time_base, packet.dts = INDEX_BASE, self._packets - _REORDER
+            self._packets += 1
             self._container.mux_one(packet)
 
     def _discard(self) -> None:
@@ -171,21 +173,24 @@ class Writer:
         self.path.unlink(missing_ok=True)
 
 
-def _configure(stream: Any, frame: Frame, rate: Fraction) -> None:
-    """Set size, times and what the frame says about its colours on an encoder's stream."""
-    stream.width, stream.height = frame.width, frame.height
-    stream.codec_context.time_base = 1 / rate
-    if frame.sar:
-        stream.codec_context.sample_aspect_ratio = frame.sar
-    stream.color_range, stream.colorspace = frame.color.range, frame.color.matrix
-    stream.color_primaries, stream.color_trc = frame.color.primaries, frame.color.transfer
-    stream.thread_type = "AUTO"  # PyAV's own default, slices, costs quality with x264
+def open_encoder(context: Any, frame: Frame, encoding: Encoding, rate: Fraction) -> None:
+    """Open libav's encoder for frames like this one, which has the encoder's pixel format.
 
-
-def _start(stream: Any, options: dict[str, str], frame: Frame) -> None:
-    """Open the encoder; UsageError names the options it does not know or refuses."""
+    Raises UsageError that names the options it does not know or refuses.
+    """
     os.environ.setdefault("SVT_LOG", "1")  # SVT-AV1 tells its whole configuration otherwise
-    context = stream.codec_context
+    context.width, context.height = frame.width, frame.height
+    context.pix_fmt = stored_name(frame.layout, encoding.encoder)
+    context.framerate, context.time_base = rate, 1 / rate
+    if frame.sar:
+        context.sample_aspect_ratio = frame.sar
+    context.color_range, context.colorspace = frame.color.range, frame.color.matrix
+    context.color_primaries, context.color_trc = frame.color.primaries, frame.color.transfer
+    context.thread_type = "AUTO"  # PyAV's own default, slices, costs quality with x264
+    context.thread_count = encoding.threads
+    options = encoding.options()
+    if encoding.codec == "ffv1" and min(frame.width, frame.height) < 64:
+        options.setdefault("slices", "1")  # its own choice fails at many small sizes
     context.options = dict(options)
     wish = " ".join(f"{key}={value}" for key, value in options.items())
     try:
