@@ -57,9 +57,9 @@ def sample_clip(make_clip: MakeClip) -> Path:
 @pytest.fixture(scope="session")
 def cut_clip(make_clip: MakeClip) -> Path:
     """160x96 H.264, 60 frames at 25/s: a cut from one picture to quite another after 30 frames."""
-    second = "color=0x203060:size=160x96:rate=25,drawgrid=w=20:h=20:c=white"
-    return make_clip("cut.mp4", "-filter_complex", f"[0]trim=end_frame=30[a];{second},trim=end_frame=30[b];[a][b]concat",
-                     frames=60)  # fmt: skip
+    second = "color=0x203060:size=160x96:rate=25,drawgrid=w=20:h=20:c=white,trim=end_frame=30[b]"
+    joined = f"[0]trim=end_frame=30[a];{second};[a][b]concat"
+    return make_clip("cut.mp4", "-filter_complex", joined, frames=60)
 
 
 @pytest.fixture(scope="session")
@@ -70,7 +70,9 @@ def rich_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
     subtitles, two chapters, a font attachment, title and comment.
     """
     folder = tmp_path_factory.mktemp("rich")
-    (folder / "words.srt").write_text("1\n00:00:00,100 --> 00:00:00,600\nHello\n\n2\n00:00:00,700 --> 00:00:00,900\nBye\n")
+    (folder / "words.srt").write_text(
+        "1\n00:00:00,100 --> 00:00:00,600\nHello\n\n2\n00:00:00,700 --> 00:00:00,900\nBye\n"
+    )
     (folder / "font.ttf").write_bytes(bytes(range(256)))
     (folder / "chapters.txt").write_text(
         ";FFMETADATA1\ntitle=Rich clip\ncomment=made for tests\n"
@@ -90,4 +92,17 @@ def rich_clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Deutsch",
         "-metadata:s:s:0", "language=fra", path,
     )  # fmt: skip
+    return path
+
+
+@pytest.fixture(scope="session")
+def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """64x48 H.264, 310 frames at 25/s in four shots of 60, 70, 100 and 80 frames; AAC sound."""
+    path = tmp_path_factory.mktemp("film") / "film.mkv"
+    pictures = ("testsrc=s=64x48", "color=navy:s=64x48", "mandelbrot=s=64x48", "color=yellow:s=64x48")
+    inputs = [word for picture in pictures for word in ("-f", "lavfi", "-i", f"{picture}:r=25")]
+    cuts = ";".join(f"[{i}]trim=end_frame={n},setsar=1,format=yuv420p[v{i}]" for i, n in enumerate((60, 70, 100, 80)))
+    graph = f"{cuts};[v0][v1][v2][v3]concat=n=4[v]"
+    sound = ("-f", "lavfi", "-i", "sine=duration=12.4", "-map", "[v]", "-map", "4:a", "-c:a", "aac")
+    ffmpeg(*inputs, *sound[:4], "-filter_complex", graph, *sound[4:], *X264, path)
     return path

@@ -90,7 +90,10 @@ def to_av(frame: Frame) -> av.VideoFrame:
 
 def side_data(picture: av.VideoFrame, kind: str) -> Any:
     """What libav attached to the picture under a name of av.sidedata.sidedata.Type, None where it did not."""
-    return cast(Mapping[str, Any], picture.side_data).get(kind)
+    try:
+        return cast(Mapping[str, Any], picture.side_data).get(kind)
+    except ValueError:  # PyAV gives up on all of it where one kind is newer than itself, such as EXIF
+        return None
 
 
 def _depth(bits: int) -> str:
@@ -110,8 +113,7 @@ def _subsampling(format_: av.video.format.VideoFormat) -> str:
 def _rows(picture: av.VideoFrame, index: int, dtype: type[np.uint8] | type[np.uint16]) -> Plane:
     """A whole plane with its padding, top row first."""
     plane = picture.planes[index]
-    samples: Plane = np.frombuffer(memoryview(plane), dtype)
-    rows = samples.reshape(plane.height, -1)
+    rows = cast(Plane, np.frombuffer(memoryview(plane), dtype).reshape(plane.height, -1))
     return rows[::-1] if plane.line_size < 0 else rows
 
 

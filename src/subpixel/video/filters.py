@@ -31,7 +31,7 @@ def rescale(frames: Iterable[Frame], width: int, height: int, *, flags: str = "b
         if (frame.width, frame.height, frame.format, frame.color) != shape:
             shape = frame.width, frame.height, frame.format, frame.color
             try:
-                graph = _graph(picture, ("scale", f"{width}:{height}:flags={flags}"))
+                graph = graph_of(picture, ("scale", f"{width}:{height}:flags={flags}"))
             except (av.error.FFmpegError, ValueError) as error:
                 raise UsageError(f"{frame.width}x{frame.height} cannot be scaled to {width}x{height} with flags "
                                  f"{flags!r}; use positive sizes and names of libswscale.") from error  # fmt: skip
@@ -53,39 +53,15 @@ def bwdif(pictures: Iterable[av.VideoFrame], order: FieldOrder) -> Iterator[av.V
     graph, unit = None, Fraction(0)
     for picture in pictures:
         if graph is None:
-            graph, unit = _graph(picture, ("bwdif", setting)), picture.time_base or Fraction(1, 25)
+            graph, unit = graph_of(picture, ("bwdif", setting)), picture.time_base or Fraction(1, 25)
         graph.vpush(picture)
-        yield from _pulled(graph, unit)
+        yield from pulled(graph, unit)
     if graph is not None:
         graph.vpush(None)
-        yield from _pulled(graph, unit)
+        yield from pulled(graph, unit)
 
 
-def idet(pictures: Iterable[av.VideoFrame]) -> FieldOrder:
-    """What the lines of consecutive pictures show, by FFmpeg's idet, whatever the flags say.
-
-    An order or "progressive" needs 95 % of the pictures that show any, and half of all: idet alone calls some
-    fine-grained progressive pictures interlaced. "flagged" otherwise: still pictures, telecine, doubt.
-    """
-    graph, counts = None, {"tff": 0, "bff": 0, "progressive": 0, "undetermined": 0}
-    for picture in pictures:
-        if graph is None:
-            graph = _graph(picture, ("idet", ""))
-        graph.vpush(picture)
-    if graph is not None:
-        graph.vpush(None)
-        for picture in _pulled(graph, Fraction(1)):
-            counts[picture.metadata.get("lavfi.idet.single.current_frame", "undetermined")] += 1
-    total = sum(counts.values())
-    decided = total - counts["undetermined"]
-    verdicts: tuple[FieldOrder, ...] = ("progressive", "tff", "bff")
-    for verdict in verdicts:
-        if 2 * decided >= total and counts[verdict] > 0.95 * decided:
-            return verdict
-    return "flagged"
-
-
-def _graph(picture: av.VideoFrame, *filters: tuple[str, str]) -> av.filter.Graph:
+def graph_of(picture: av.VideoFrame, *filters: tuple[str, str]) -> av.filter.Graph:
     """Filters in a row, fed with pictures like this one."""
     graph = av.filter.Graph()
     graph.threads = 1  # in slices, libswscale has been seen to give other samples now and then
@@ -102,7 +78,7 @@ def _graph(picture: av.VideoFrame, *filters: tuple[str, str]) -> av.filter.Graph
     return graph
 
 
-def _pulled(graph: av.filter.Graph, unit: Fraction) -> Iterator[av.VideoFrame]:
+def pulled(graph: av.filter.Graph, unit: Fraction) -> Iterator[av.VideoFrame]:
     """The pictures that are ready, timed in `unit`: bwdif counts in half units."""
     while True:
         try:

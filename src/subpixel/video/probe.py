@@ -19,7 +19,7 @@ import numpy as np
 from subpixel.errors import InputError
 from subpixel.frames import Color, Frame
 from subpixel.video.convert import from_av, side_data
-from subpixel.video.source import explained, open_source, shown, video_stream
+from subpixel.video.source import MAX_PIXELS, explained, images, open_source, shown, video_stream
 
 StreamKind = Literal["video", "audio", "subtitle", "attachment", "data", "unknown"]
 
@@ -116,13 +116,15 @@ class MediaInfo:
     metadata: Mapping[str, str]
 
 
-def probe(source: str | Path) -> MediaInfo:
-    """Opens a video or image file, decodes its first picture and tells what is there.
+def probe(source: str | Path, *, rate: Fraction = Fraction(25)) -> MediaInfo:
+    """Opens a video, an image or a folder of images (`rate` per second), decodes its first picture, says what is there.
 
-    Raises InputError when the file is missing, damaged, holds no video that decodes, or is a playlist.
+    Raises InputError when the source is missing, damaged, holds no video that decodes, or is a playlist.
     """
     if str(source) == "-":
         raise InputError("Standard input can be read once only, so it cannot be examined first; save it to a file.")
+    if Path(source).is_dir():
+        return _folder(Path(source), rate)
     with explained(source), open_source(source) as container:
         stream = video_stream(container, source)
         picture, packet = _first(container, stream, source)
@@ -137,6 +139,17 @@ def probe(source: str | Path) -> MediaInfo:
             chapters=tuple(_chapters(container)),
             metadata=dict(container.metadata),
         )
+
+
+def _folder(folder: Path, rate: Fraction) -> MediaInfo:
+    """The first image's properties with the folder's number of frames."""
+    found = images(folder)
+    first = probe(found[0])
+    duration = float(len(found) / rate)
+    video = dataclasses.replace(
+        first.video, time_base=1 / rate, rate=rate, frames=len(found), start=0, duration=duration
+    )
+    return dataclasses.replace(first, path=str(folder), container="images", start=0.0, duration=duration, video=video)
 
 
 def _first(
@@ -155,7 +168,10 @@ def _first(
         if count == _FIRST_PACKETS:
             break
     if head:
-        raise InputError(f"{shown(source)} holds video, but its first pictures cannot be decoded.")
+        raise InputError(
+            f"{shown(source)} holds video, but its first pictures cannot be decoded: "
+            f"they are damaged, or larger than {MAX_PIXELS} pixels."
+        )
     raise InputError(f"{shown(source)} holds no frames.")
 
 

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import itertools
-import re
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import cast
 
 import av
 import av.container
@@ -21,15 +17,13 @@ from subpixel.errors import InputError, UsageError
 from subpixel.frames import FULL, LIMITED, Frame
 from subpixel.video.convert import from_av
 from subpixel.video.cutoff import missing_bytes
-from subpixel.video.filters import FieldOrder, bwdif, idet
-from subpixel.video.source import MAX_PIXELS, explained, open_source, shown, video_stream
+from subpixel.video.decode import decode, decode_from, set_decoder, timed
+from subpixel.video.filters import FieldOrder, bwdif
+from subpixel.video.interlace import field_order
+from subpixel.video.source import explained, images, open_source, shown, video_stream
 
-IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".exr", ".dpx", ".jp2", ".jxl")
 MATRICES = {"bt601": 6, "bt709": 1, "bt2020": 9}
 RANGES = {"limited": LIMITED, "full": FULL}
-
-_WOVEN_HEIGHT = 400  # no interlaced standard has fewer lines
-_SAMPLE = 20  # pictures looked at in each of three places
 
 
 def read(
@@ -73,30 +67,6 @@ def read(
         yield frame.replace(color=dataclasses.replace(frame.color, **tags)) if tags else frame
 
 
-def field_order(source: str | Path) -> FieldOrder:
-    """How a video file's lines are woven: what its pictures show and, in doubt, what its flags say.
-
-    "tff" or "bff": all pictures are interlaced with that field first. "flagged": those are whose flags say so.
-    Looks at 20 pictures in three places of the file. Pictures that carry no flag must have 400 lines or more
-    to be called interlaced. Raises InputError as `read` does.
-    """
-    verdicts: set[FieldOrder] = set()
-    flagged = False
-    with explained(source), open_source(source) as container:
-        stream = video_stream(container, source)
-        for place in (0, 1, 2) if stream.duration else (0,):
-            with contextlib.suppress(av.error.FFmpegError):  # damage is for `read` to report
-                if place:
-                    container.seek((stream.start_time or 0) + (stream.duration or 0) * place // 3, stream=stream)
-                pictures = list(itertools.islice(_decode(container, stream), _SAMPLE))
-                flagged = flagged or any(picture.interlaced_frame for picture in pictures)
-                verdicts.add(idet(pictures))
-        clear = verdicts - {"flagged"}
-        if len(clear) == 1 and (flagged or stream.height >= _WOVEN_HEIGHT):
-            return clear.pop()
-    return "flagged" if flagged else "progressive"
-
-
 def _file(
     source: str | Path,
     since: Fraction | None,
@@ -108,13 +78,13 @@ def _file(
     pipe = str(source) == "-"
     with explained(source), open_source(source) as container:
         stream = video_stream(container, source)
-        _set_decoder(stream, codec_info, threads)
+        set_decoder(stream, codec_info, threads)
         origin = Fraction(container.start_time or 0, av.time_base)
         unit = stream.time_base or Fraction(1, 25)
         sar = stream.sample_aspect_ratio or Fraction(0)
-        pictures = _timed(_decode(container, stream), stream)
+        pictures = timed(decode(container, stream), stream)
         if since is not None and not pipe:
-            pictures = _from(container, stream, origin + since)
+            pictures = decode_from(container, stream, origin + since)
         time: Fraction | None = None
         try:
             for picture in bwdif(pictures, order):
@@ -131,88 +101,11 @@ def _file(
             raise _damaged(source, time)
 
 
-def _set_decoder(stream: av.video.VideoStream, codec_info: bool, threads: int) -> None:
-    """With several pictures in flight libav exports QP and motion of some before they are complete, hence "SLICE"."""
-    decoder = stream.codec_context
-    decoder.thread_count = threads
-    decoder.thread_type = "SLICE" if codec_info else "AUTO"
-    decoder.options = {"max_pixels": str(MAX_PIXELS)}
-    if codec_info:
-        decoder.options |= {"flags2": "+export_mvs", "export_side_data": "venc_params"}
-
-
-def _decode(container: av.container.InputContainer, stream: av.video.VideoStream) -> Iterator[av.VideoFrame]:
-    """Pictures up to the end or the first damage, which is raised; what precedes the first picture is forgiven,
-    since recordings start in the middle of a group of pictures."""
-    # libav's own guesses of missing time stamps are wrong where pictures are reordered.
-    container.flags &= ~cast(int, av.container.core.Flags.gen_pts.value)
-    packets = container.demux(stream)
-    started = False
-    while True:
-        try:
-            packet = next(packets, None)
-            if packet is None:
-                return
-            pictures = packet.decode()
-        except av.error.InvalidDataError:
-            if not started:
-                continue
-            yield from stream.codec_context.decode(None)
-            raise
-        started = started or bool(pictures)
-        yield from pictures
-
-
-def _timed(pictures: Iterator[av.VideoFrame], stream: av.video.VideoStream) -> Iterator[av.VideoFrame]:
-    """Gives every picture a time later than the one before."""
-    rate, unit = stream.average_rate or stream.guessed_rate or Fraction(25), stream.time_base or Fraction(1, 25)
-    step = max(1, round(1 / (rate * unit)))
-    last: int | None = None
-    for picture in pictures:
-        pts = picture.dts if picture.pts is None else picture.pts
-        if last is None:
-            pts = (stream.start_time or 0) if pts is None else pts
-            step = picture.duration or step
-        elif pts is None or pts < last - 4 * step:  # none, or the clock starts anew: go on evenly
-            pts = last + step
-        elif pts <= last:  # a stumble: the next stamp counts again
-            pts = last + 1
-        else:
-            step = pts - last
-        picture.pts = last = pts
-        yield picture
-
-
-def _from(
-    container: av.container.InputContainer, stream: av.video.VideoStream, begin: Fraction
-) -> Iterator[av.VideoFrame]:
-    """Pictures from a key picture at or before `begin` (seconds on the file's clock)."""
-    unit = stream.time_base or Fraction(1, 25)
-    target = begin - Fraction(1, 2)  # reordered pictures are indexed by the earlier time of decoding
-    if stream.start_time is not None and target > stream.start_time * unit:
-        with contextlib.suppress(av.error.FFmpegError):
-            container.seek(int(target / unit), stream=stream)
-            pictures = _timed(_decode(container, stream), stream)
-            first = next(pictures, None)
-            if first is not None and (first.pts or 0) * unit <= begin:
-                return itertools.chain((first,), pictures)
-        container.seek(stream.start_time, stream=stream)  # no key picture there: transport streams have no index
-    return _timed(_decode(container, stream), stream)
-
-
 def _folder(folder: Path, rate: Fraction, since: Fraction | None, until: Fraction | None) -> Iterator[Frame]:
-    images = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGES), key=_natural)
-    if not images:
-        raise InputError(f"The folder {shown(folder)} holds no images.")
-    for index, path in enumerate(images):
+    for index, path in enumerate(images(folder)):
         if (since is None or index / rate >= since) and (until is None or index / rate < until):
             frame = next(_file(path, None, None, "progressive", False, 1))
             yield frame.replace(pts=index, time_base=1 / rate, duration=1)
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Sorts frame2 before frame10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
 
 
 def _uniform(frames: Iterator[Frame], source: str | Path) -> Iterator[Frame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,11 @@ CONTAINERS = (
     "tiff_pipe,webp_pipe,ppm_pipe,pgm_pipe,pgmyuv_pipe,pbm_pipe,pam_pipe,dpx_pipe,exr_pipe,qoi_pipe,sgi_pipe"
 )
 PIPES = "yuv4mpegpipe,nut"
+IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".exr", ".dpx", ".jp2", ".jxl")
+FILMS = (
+    ".3gp", ".avi", ".flv", ".gif", ".ivf", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
+    ".nut", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+)  # fmt: skip
 
 # 16K film is 15360x8640; a header that claims more is a mistake or an attack on memory.
 MAX_PIXELS = 1 << 27
@@ -99,6 +105,14 @@ def check_size(width: int, height: int, source: str | Path) -> None:
         raise InputError(f"{shown(source)} claims pictures of {width}x{height}; at most {MAX_PIXELS} pixels are read.")
 
 
+def images(folder: Path) -> list[Path]:
+    """The image files in a folder, frame2 before frame10. Raises InputError when there is none."""
+    found = sorted((path for path in folder.iterdir() if path.suffix.lower() in IMAGES), key=_natural)
+    if not found:
+        raise InputError(f"The folder {shown(folder)} holds no images.")
+    return found
+
+
 def _refuse_playlist(source: str | Path) -> None:
     with open(source, "rb") as file:
         head = file.read(64).removeprefix(b"\xef\xbb\xbf").lstrip().lower()
@@ -115,6 +129,11 @@ def _reason(error: Exception) -> str:
         return "permission denied"
     if isinstance(error, IsADirectoryError):
         return "it is a folder"
-    if isinstance(error, (av.error.InvalidDataError, av.error.ArgumentError, av.error.DemuxerNotFoundError)):
-        return "it is not a video of a known kind, or its header is damaged"
-    return (getattr(error, "strerror", None) or str(error)).lower().rstrip(".")
+    if isinstance(error, av.error.FFmpegError):
+        return "it is no video of a known kind, or its header is damaged or claims pictures beyond any size"
+    return (getattr(error, "strerror", None) or str(error)).lower()
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Sorts frame2 before frame10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.name)]
