@@ -162,7 +162,7 @@ def _scores_note(views: list[View]) -> str:
     if low is None:
         return note
     return (
-        f"{note} Consistency is the RMS in code values between {low} and the picture at its size; types are its."
+        f"{note} Consistency is the RMS in code values between {low} and the picture at its size."
     )
 
 

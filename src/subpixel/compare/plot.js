@@ -76,7 +76,9 @@ function types(root, scale, bottom) {
   [...(data.types ?? "")].forEach((type, index) => {
     if (!"IPB".includes(type)) return;
     const fill = `var(--type-${type})`;
-    svg("rect", { x: scale.x(index) - one / 2, y: bottom + 2, width: Math.max(1, one), height: area.strip - 2, fill }, root);
+    const from = Math.max(area.left, scale.x(index) - one / 2);
+    const to = Math.min(area.left + scale.width, scale.x(index) + one / 2);
+    svg("rect", { class: "type", x: from, y: bottom + 2, width: Math.max(1, to - from), height: area.strip - 2, fill }, root);
     const value = views[focus()][measure()][index];
     if (one >= 3 && typeof value === "number") svg("circle", { cx: scale.x(index), cy: scale.y(value), r: one >= 6 ? 3 : 2, fill }, root);
   });
@@ -152,12 +154,13 @@ function table() {
 }
 
 function profiles() {
-  const { row, first, frames: count } = data.profile;
-  $("profile-note").textContent = `Row ${row} of the picture, from left to right; frames ${first} to ${first + count - 1}, from top to bottom. ` +
+  const { y, x, width, first, frames: count } = data.profile;
+  $("profile-note").textContent = `Row ${y} of the picture, columns ${x} to ${x + width - 1}, in frames ${first} to ${first + count - 1} from top to bottom. ` +
     "A still scene gives straight lines; flicker shows as stripes, jitter as teeth.";
   for (const view of views) {
     const figure = document.createElement("figure");
     const picture = Object.assign(new Image(), { src: view.profile, alt: `Temporal profile of ${view.label}` });
+    picture.style.aspectRatio = `${width} / ${Math.max(count, width / 3)}`;
     figure.append(picture, Object.assign(document.createElement("figcaption"), { textContent: view.label }));
     $("profile-list").append(figure);
   }

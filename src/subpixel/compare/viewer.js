@@ -3,6 +3,7 @@ const $ = (id) => document.getElementById(id);
 const { views, frames, crop } = data;
 const reference = views.findIndex((view) => view.reference);
 const state = { left: 0, right: reference, frame: 0, split: 0.5, zoom: 1, x: crop.width / 2, y: crop.height / 2 };
+const names = views.map((view) => view.label + (view.reference ? " (reference)" : ""));
 const decibels = (value) => (value === "inf" ? "∞" : value == null ? "–" : value.toFixed(2));
 
 // ---------------------------------------------------------------- pictures
@@ -34,11 +35,11 @@ async function load() {
   if (frame + 1 < frames.length) for (const view of [left, right]) image(view, frame + 1);
 }
 
-/** Canvas pixels per picture pixel that show the whole picture: whole numbers once it is enlarged. */
-function fitZoom() {
-  const scale = Math.min(canvas.width / crop.width, canvas.height / crop.height);
-  return scale >= 1 ? Math.floor(scale + 1e-6) : scale;
-}
+/** Canvas pixels per picture pixel that show the whole picture. */
+const fitZoom = () => Math.min(canvas.width / crop.width, canvas.height / crop.height);
+
+/** Whole factors show every pixel as a square; others, which would make some pixels larger than others, are smoothed. */
+const smooth = () => !Number.isInteger(state.zoom);
 
 /** Top left corner of the picture on the canvas; a picture larger than the canvas leaves no gap. */
 function corner() {
@@ -57,7 +58,7 @@ function draw() {
   const edge = Math.round(state.split * width);
   context.fillStyle = getComputedStyle($("stage")).backgroundColor;
   context.fillRect(0, 0, width, height);
-  context.imageSmoothingEnabled = state.zoom < 1;
+  context.imageSmoothingEnabled = smooth();
   context.imageSmoothingQuality = "high";
   for (const [picture, from, to] of [[shown.left, 0, edge], [shown.right, edge, width]]) {
     context.save();
@@ -72,11 +73,10 @@ function draw() {
 function resize() {
   const ratio = window.devicePixelRatio || 1;
   const width = Math.round($("stage").clientWidth * ratio);
-  const scale = width / crop.width;
-  const wanted = crop.height * (scale >= 1 ? Math.floor(scale) : scale);
+  const wanted = (crop.height * width) / crop.width;
   const wasFit = !canvas.dataset.ready || state.zoom <= fitZoom();
   canvas.width = width;
-  canvas.height = Math.round(Math.max(160 * ratio, Math.min(wanted, window.innerHeight * 0.74 * ratio)));
+  canvas.height = Math.round(Math.max(160 * ratio, Math.min(wanted, window.innerHeight * 0.8 * ratio)));
   $("stage").style.height = `${canvas.height / ratio}px`;
   canvas.dataset.ready = "yes";
   if (wasFit) state.zoom = fitZoom();
@@ -89,7 +89,7 @@ function resize() {
 function setFrame(frame) {
   state.frame = Math.min(frames.length - 1, Math.max(0, frame));
   const { index, type, seconds } = frames[state.frame];
-  const parts = [`Frame ${index} of 0–${data.total - 1}`, type && `${type} frame`, seconds != null && `${seconds.toFixed(2)} s`];
+  const parts = [`Frame ${index} / ${data.total - 1}`, type, seconds != null && `${seconds.toFixed(2)} s`];
   $("frame").value = state.frame;
   $("frame").setAttribute("aria-valuetext", parts.filter(Boolean).join(", "));
   $("frame-text").textContent = parts.filter(Boolean).join(" · ");
@@ -124,8 +124,8 @@ function setZoom(zoom, px = canvas.width / 2, py = canvas.height / 2) {
   const [left, top] = [(px - x) / state.zoom, (py - y) / state.zoom];
   state.zoom = Math.min(64, Math.max(fitZoom(), zoom));
   moveTo(left + (canvas.width / 2 - px) / state.zoom, top + (canvas.height / 2 - py) / state.zoom);
-  const percent = Math.round(state.zoom * 100);
-  $("zoom-text").textContent = `${percent} %`;
+  $("zoom-text").textContent = `${Math.round(state.zoom * 100)} %`;
+  $("zoom-text").title = smooth() ? "smoothed; whole factors show the pixels" : "pixel for pixel";
   $("stage").classList.toggle("zoomed", state.zoom > fitZoom());
 }
 
@@ -150,7 +150,7 @@ function tags() {
   for (const side of ["left", "right"]) {
     const view = views[state[side]];
     const value = view.stored && view.stored[state.frame];
-    $(`${side}-tag`).textContent = view.label + (value == null ? "" : `  ${decibels(value)} dB`);
+    $(`${side}-tag`).textContent = names[state[side]] + (value == null ? "" : `  ${decibels(value)} dB`);
   }
   canvas.setAttribute("aria-label", `Left: ${$("left-tag").textContent}. Right: ${$("right-tag").textContent}.`);
 }
@@ -216,7 +216,7 @@ function wheel(event) {
   wheeled = 0;
 }
 
-const probe = new OffscreenCanvas(1, 1).getContext("2d", { willReadFrequently: true });
+const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
 function readPixel(event) {
   if (event.pointerType !== "mouse" || !shown.left) return;
   const [px, py] = toCanvas(event);
@@ -262,7 +262,7 @@ function splitKey({ key }) {
 
 function bindControls() {
   for (const side of ["left", "right"]) {
-    views.forEach((view, index) => $(side).add(new Option(view.label, index)));
+    names.forEach((name, index) => $(side).add(new Option(name, index)));
     $(side).addEventListener("change", () => setViews(Number($("left").value), Number($("right").value)));
   }
   $("frame").max = frames.length - 1;

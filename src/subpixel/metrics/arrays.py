@@ -13,9 +13,12 @@ from subpixel.errors import UsageError
 
 Integers = npt.NDArray[np.integer]
 
-_BLOCK = 1 << 15  # samples that fit the first cache as float64
-_RADIUS = 5
+# Sizes of products that fit the first cache and that BLAS does not divide among threads, which would cost
+# more than it gives, above all on a busy machine.
+_BLOCK = 1 << 13
 _STRIP = 32
+_COLUMNS = 128
+_RADIUS = 5
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -111,10 +114,16 @@ def _band() -> npt.NDArray[np.float32]:
 def _blur(maps: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     """(k, h + 10, w + 10), h at most 32 -> (k, h, w)."""
     count, height, width = maps.shape[0], maps.shape[1] - 2 * _RADIUS, maps.shape[2] - 2 * _RADIUS
-    lines = np.matmul(_band()[:height, : height + 2 * _RADIUS], maps).reshape(count * height, -1)
+    lines = np.empty((count, height, maps.shape[2]), np.float32)
+    for part in _parts(maps.shape[2], _COLUMNS):
+        np.matmul(_band()[:height, : maps.shape[1]], maps[:, :, part], out=lines[:, :, part])
+    flat = lines.reshape(count * height, -1)
     out = np.empty((count * height, width), np.float32)
-    for left in range(0, width, _STRIP):
-        size = min(_STRIP, width - left)
-        band = _band()[:size, : size + 2 * _RADIUS]
-        out[:, left : left + size] = lines[:, left : left + size + 2 * _RADIUS] @ band.T
+    for part in _parts(width, _STRIP):
+        span = part.stop - part.start + 2 * _RADIUS
+        np.matmul(flat[:, part.start : part.start + span], _band()[: span - 2 * _RADIUS, :span].T, out=out[:, part])
     return out.reshape(count, height, width)
+
+
+def _parts(length: int, step: int) -> list[slice]:
+    return [slice(start, min(start + step, length)) for start in range(0, length, step)]

@@ -12,10 +12,10 @@ from subpixel.errors import InputError
 from subpixel.frames import Frame
 from subpixel.metrics.arrays import SquaredError
 from subpixel.metrics.tally import FrameCountError, Tally, consistency, tallies
+from subpixel.video.source import FILMS, IMAGES
 
 Progress = Callable[[str, int], None]
 _NOTHING = Tally()
-_VIDEOS = set(".mp4 .m4v .mov .mkv .webm .avi .y4m .nut .ts .mpg .mpeg .h264 .264 .hevc .265 .ivf .gif".split())  # noqa: SIM905
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -82,9 +82,10 @@ def score(
 
 def _clips(folder: Path) -> dict[str, Path]:
     """Videos and image folders in a folder of clips, by name without suffix; empty for a file and an image folder."""
-    if not folder.is_dir():
+    inside = sorted(folder.iterdir()) if folder.is_dir() else []
+    if any(path.suffix.lower() in IMAGES for path in inside):
         return {}
-    entries = [path for path in sorted(folder.iterdir()) if _is_clip(path)]
+    entries = [path for path in inside if _is_clip(path)]
     clips = {path.stem if path.is_file() else path.name: path for path in entries}
     if len(clips) < len(entries):
         raise InputError(f"Two clips in {folder} differ only in their suffix; keep one of each name.")
@@ -94,7 +95,7 @@ def _clips(folder: Path) -> dict[str, Path]:
 def _is_clip(path: Path) -> bool:
     if path.is_dir():
         return not path.name.startswith(".")
-    return path.suffix.lower() in _VIDEOS
+    return path.suffix.lower() in FILMS
 
 
 def _matched(sides: list[Path]) -> list[tuple[str, list[Path]]]:
@@ -161,6 +162,13 @@ def _luma_error(a: Frame, b: Frame) -> SquaredError:
 def _tag_notes(name: str, restored: Path, reference: Path) -> Iterator[str]:
     """Says where two YUV files would be turned into RGB by different rules."""
     frames = [next(iter(_frames(path))) for path in (restored, reference)]
-    ours, truth = ("{} {}".format(m, "full" if f else "limited") for m, f in (color.resolve(x.color) for x in frames))
-    if ours != truth and not any(frame.layout.rgb for frame in frames):
+    if any(frame.layout.rgb for frame in frames):
+        return
+    ours, truth = (_rule(frame) for frame in frames)
+    if ours != truth:
         yield f"{name}: the restored video is {ours}, the reference {truth}; RGB scores include that difference."
+
+
+def _rule(frame: Frame) -> str:
+    matrix, full = color.resolve(frame.color)
+    return f"{matrix} {'full' if full else 'limited'}"
