@@ -80,14 +80,16 @@ class _Job:
         self.notes: list[str] = []
         self.frames = self.resumed = 0
         self.first: Frame | None = None
-        self.deinterlaced = False
         self.began = self.reported = time.monotonic()
 
     def run(self) -> Report:
         """Restore into a file or a folder of pictures."""
         output = Path(self.todo.output)
-        if not work_folder(output).exists():
-            check_free(output, self.options)
+        with writing(output):
+            with contextlib.suppress(OSError):
+                work_folder(output).rmdir()  # an empty one was left by a run killed at its last step
+            if not work_folder(output).exists():
+                check_free(output, self.options)
         state = _state(self.todo.source)
         header = self.todo.header(_digest(self.todo.source))
         facts = finished(output, header)
@@ -139,17 +141,12 @@ class _Job:
             input_range=o.input_range,
             threads=o.threads,
         )
-        film = timed(ahead(timed(places(self._noted(decoded)), spent, "decode"), depth), spent, "wait")
+        film = timed(ahead(timed(places(decoded), spent, "decode"), depth), spent, "wait")
 
         def network(frames: Iterable[Frame], warmup: int) -> Iterator[Frame]:
             return restore(frames, model=o.model, scale=o.scale, engine=o.engine, threads=o.threads, warmup=warmup)
 
         return timed(ahead(timed(restored(film, network, done), spent, "network"), depth), spent, "idle")
-
-    def _noted(self, frames: Iterable[Frame]) -> Iterator[Frame]:
-        for frame in frames:
-            self.deinterlaced |= frame.interlaced and self.options.deinterlace == "auto"
-            yield frame
 
     def _restore(self, journal: Journal) -> None:
         """Restore and encode every chunk that is not finished yet."""
@@ -247,7 +244,7 @@ class _Job:
             weights_sha256=todo.weights_sha256,
             codec=o.container if todo.output == "-" else "png" if o.images else o.encoding.codec,
             color=todo.color or (color_note(self.first.color, o.input_matrix, o.input_range) if self.first else ""),
-            deinterlaced=self.deinterlaced,
+            deinterlaced=todo.deinterlaced,
             kept=assembly.kept,
             dropped=assembly.dropped,
             stages={name: round(value, 3) for name, value in busy.items()},
@@ -333,6 +330,7 @@ def _size(path: Path) -> int:
     return sum(p.stat().st_size for p in path.iterdir()) if path.is_dir() else path.stat().st_size
 
 
-def _is_output(output: Path, finished: dict[str, Any]) -> bool:
+def _is_output(output: Path, facts: dict[str, Any]) -> bool:
     """Whether the output is the one that was renamed just before an earlier run ended."""
-    return output.exists() and _size(output) == finished["bytes"]
+    waiting = work_folder(output) / ("output" + output.suffix)
+    return not waiting.exists() and output.exists() and _size(output) == facts["bytes"]

@@ -168,21 +168,24 @@ class Journal:
         """Delete everything but the lock; the journal goes last, so that what is left can be told apart."""
         self.chunks = {}
         with writing(self.folder):
-            for folder in {self.folder, self.chunk_folder}:
-                for path in folder.iterdir():
-                    if path.name not in ("lock", "journal.jsonl"):
-                        shutil.rmtree(path) if path.is_dir() else path.unlink()
+            self._empty(keep=("lock", "journal.jsonl"))
             self._file.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Delete the work folder: the output is done."""
-        self.clear()
         with writing(self.folder):
+            self._empty(keep=("journal.jsonl",))
             if self.chunk_folder != self.folder:
                 self.chunk_folder.rmdir()
-            (self.folder / "lock").unlink()
+            self._file.unlink()
             self.folder.rmdir()
         self.close()
+
+    def _empty(self, keep: tuple[str, ...]) -> None:
+        for folder in {self.folder, self.chunk_folder}:
+            for path in folder.iterdir():
+                if path.name not in keep:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def close(self) -> None:
         """Release the lock and leave everything in place for the next run."""
@@ -196,7 +199,7 @@ def _lines(path: Path) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     try:
         raw = path.read_bytes()
-    except FileNotFoundError:
+    except OSError:
         return found
     for line in raw.split(b"\n"):
         if line:

@@ -15,7 +15,7 @@ from subpixel.errors import DiskError, MemoryLimitError, UsageError
 from subpixel.frames import UNSPECIFIED, Color
 from subpixel.outcome import megabytes
 from subpixel.restore import TILE_PIXELS
-from subpixel.video import Assembly, Encoding, Keep, MediaInfo, container_of, probe
+from subpixel.video import Assembly, Encoding, Keep, MediaInfo, container_of, field_order, probe, writing
 from subpixel.video.outlook import outlook
 
 # Rough size of a restored pixel at the default quality; `estimate` measures instead of guessing.
@@ -71,7 +71,8 @@ class Plan:
     engine, weights_sha256: None for methods without a network. width, height: of the output in pixels.
     bytes: a guess at the output's size; disk: bytes needed while working; free: bytes free there.
     memory: bytes at the peak. ahead: frames that each stage may be ahead of the next.
-    color: what the samples are taken for. kept: the input's other streams that are copied; dropped: (stream, reason).
+    color: what the samples are taken for. deinterlaced: the input's fields are woven and will be separated.
+    kept: the input's other streams that are copied; dropped: (stream, reason).
     """
 
     source: str
@@ -89,6 +90,7 @@ class Plan:
     memory: int | None
     ahead: int
     color: str
+    deinterlaced: bool
     kept: tuple[str, ...]
     dropped: tuple[tuple[str, str], ...]
 
@@ -100,6 +102,8 @@ class Plan:
         lines.append(f"  model    {self.options.model} x{self.options.scale}{network}")
         if self.color:
             lines.append(f"  colour   {self.color}")
+        if self.deinterlaced:
+            lines.append("  fields   interlaced, to be deinterlaced")
         if self.bytes is not None and self.disk is not None and self.free is not None:
             lines.append(
                 f"  disk     about {megabytes(self.bytes)}, {megabytes(self.disk)} while working; "
@@ -174,9 +178,14 @@ def plan(src: str | Path, dst: str | Path, options: Options = Options()) -> Plan
         memory=memory,
         ahead=ahead,
         color="" if info is None else color_note(info.video.color, options.input_matrix, options.input_range),
+        deinterlaced=source != "-" and options.deinterlace == "auto" and _is_interlaced(source),
         kept=streams.kept,
         dropped=streams.dropped,
     )
+
+
+def _is_interlaced(source: str) -> bool:
+    return not Path(source).is_dir() and field_order(source) != "progressive"
 
 
 def frame_count(info: MediaInfo, options: Options) -> int | None:
@@ -229,7 +238,12 @@ def _check_request(source: str, output: str, options: Options) -> None:
         if options.images:
             raise UsageError("Pictures cannot go to standard output; name a folder for them.")
         return
-    path = Path(output)
+    with writing(Path(output)):
+        _check_output(source, Path(output), options)
+
+
+def _check_output(source: str, path: Path, options: Options) -> None:
+    output = str(path)
     if source != "-" and path.exists() and Path(source).exists() and path.samefile(source):
         raise UsageError(f"{output!r} is the input itself; choose another output.")
     if path.is_dir() and not options.images:

@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from subpixel.cli import doctor, info, score, upscale
+from subpixel.cli import degrade, doctor, info, score, upscale
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -42,13 +42,17 @@ def _root(
     """Restore compressed, low-resolution video."""
 
 
-app.command()(upscale.upscale)
-app.command()(upscale.estimate)
-app.command()(score.score)
-app.command()(score.compare)
-app.command()(info.probe)
-app.command()(info.models)
-app.command()(doctor.doctor)
+for command in (
+    upscale.upscale,
+    upscale.estimate,
+    score.score,
+    score.compare,
+    degrade.degrade,
+    info.probe,
+    info.models,
+    doctor.doctor,
+):
+    app.command()(command)
 
 
 def main() -> None:
