@@ -120,9 +120,11 @@ def _layout(name: str) -> PixelFormat | None:
 
 
 def _fits(layout: PixelFormat, frame: Frame, encoder: str) -> bool:
-    if encoder not in _EVEN:
+    """Whether the encoder can describe this size; where not in the frame's own format, then only in full chroma."""
+    if encoder not in _EVEN or (layout.chroma_x, layout.chroma_y) == (0, 0):
         return True
-    return frame.width % (1 << layout.chroma_x) == 0 and frame.height % (1 << layout.chroma_y) == 0
+    even = frame.width % (1 << layout.chroma_x) == 0 and frame.height % (1 << layout.chroma_y) == 0
+    return even and (frame.width % 2 == frame.height % 2 == 0 or layout == frame.layout)
 
 
 def _distance(source: PixelFormat, target: PixelFormat) -> tuple[int, ...]:

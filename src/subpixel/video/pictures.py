@@ -46,8 +46,9 @@ def write_pipe(
 ) -> int:
     """Write uncompressed frames to a pipe until they end or nobody reads any more; return how many were written.
 
-    "nut" keeps times, format and tags. "y4m" has one rate for all, `rate` or that of the first two frames, and
-    neither times nor a colour matrix; RGB becomes YUV in it. Raises UsageError for another container.
+    "nut" keeps every format and every time, but has no room for colour tags and sample aspect ratio. "y4m" has the
+    aspect ratio and the range, and one rate for all, `rate` or that of the first two frames; RGB becomes YUV in it.
+    Raises UsageError for another container.
     """
     writers = {"y4m": _write_y4m, "nut": _write_nut}
     if container not in writers:
@@ -150,18 +151,18 @@ def _write_nut(stream: BinaryIO, frames: Iterator[Frame], rate: Fraction | None)
     if head is None:
         return
     out: Any = av.open(_Unclosed(stream), "w", format="nut")
+    video = out.add_stream("rawvideo", rate=rate or _rate([head]))
+    video.width, video.height, video.pix_fmt = head.width, head.height, head.format
+    video.codec_context.time_base = head.time_base
     try:
-        video = out.add_stream("rawvideo", rate=rate or _rate([head]))
-        video.width, video.height, video.pix_fmt = head.width, head.height, head.format
-        video.codec_context.time_base = head.time_base
-        video.color_range, video.colorspace = head.color.range, head.color.matrix
-        video.color_primaries, video.color_trc = head.color.primaries, head.color.transfer
-        video.codec_context.sample_aspect_ratio = head.sar
         for count, frame in enumerate(itertools.chain([head], frames), 1):
             out.mux(video.encode(to_av(frame)))
             yield count
-    finally:
-        out.close()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError, av.FFmpegError):
+            out.close()  # fails for the same reason
+        raise
+    out.close()
 
 
 class _Unclosed:
