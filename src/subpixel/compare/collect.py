@@ -82,7 +82,7 @@ class Film:
     row: Crop
     types: str = ""
     seconds: dict[int, float | None] = dataclasses.field(default_factory=dict)
-    overview: Picture | None = None
+    overview: Picture = dataclasses.field(default_factory=lambda: np.zeros((1, 1, 3), np.uint8))
 
 
 def collect(paths: list[Path], frames: int, crop: Crop | None, progress: Progress | None = None) -> Film:
@@ -120,11 +120,9 @@ def _views(paths: list[Path]) -> tuple[list[View], tuple[int, int]]:
     firsts = [_first(path) for path in paths]
     sizes = [(frame.width, frame.height) for frame in firsts]
     width, height = size = max(sizes)
-    unique = len({path.name for path in paths}) == len(paths)
     scored = sizes[-1] == size
     views: list[View] = []
-    for path, (w, h) in zip(paths, sizes, strict=True):
-        name = path.name if unique else str(path)
+    for name, path, (w, h) in zip(_names(paths), paths, sizes, strict=True):
         if abs(w * height - h * width) > max(size):
             raise InputError(f"{path} is {w}x{h}, another shape than {width}x{height}; crop one of them first.")
         if (w, h) == size:
@@ -134,6 +132,15 @@ def _views(paths: list[Path]) -> tuple[list[View], tuple[int, int]]:
             views.append(View(f"{name} (bicubic)", path, "bicubic", scored))
     views[-1].scored = False
     return views, size
+
+
+def _names(paths: list[Path]) -> list[str]:
+    """File names, whole paths where names repeat, numbered where paths repeat."""
+    names = [path.name for path in paths]
+    if len(set(names)) < len(names):
+        names = [str(path) for path in paths]
+    seen = [names[:index].count(name) for index, name in enumerate(names)]
+    return [f"{name} ({again + 1})" if again else name for name, again in zip(names, seen, strict=True)]
 
 
 def _film(views: list[View], size: tuple[int, int], frames: int, crop: Crop | None) -> Film:
@@ -177,7 +184,7 @@ def _take(film: Film, number: int, group: tuple[Frame, ...], low: Frame | None) 
             view.rows.append(film.row.of(rgb).copy())
     if kept:
         film.seconds[number] = truth.seconds
-        if film.overview is None:
+        if number == film.chosen[len(film.chosen) // 2]:
             film.overview = _thumbnail(truth_rgb)
 
 
@@ -203,8 +210,8 @@ def _nearest(rgb: Picture, size: tuple[int, int]) -> Picture:
 
 
 def _thumbnail(rgb: Picture) -> Picture:
-    """Shrunk by a whole factor to at most 640 pixels of width, each pixel the mean of its square."""
-    factor = -(-rgb.shape[1] // 640)
+    """Shrunk by a whole factor to at most 480 pixels of width, each pixel the mean of its square."""
+    factor = -(-rgb.shape[1] // 480)
     height, width = rgb.shape[0] // factor, rgb.shape[1] // factor
     squares = rgb[: height * factor, : width * factor].reshape(height, factor, width, factor, 3)
     means: Picture = squares.mean(axis=(1, 3), dtype=np.float32).astype(np.uint8)

@@ -65,7 +65,8 @@ def report(
 def _data(film: Film, crop: Crop | None, size: float, image_format: ImageFormat) -> dict[str, object]:
     """Everything that the page's script reads."""
     profiles = [_uri(encode_image(np.concatenate(view.rows), image_format), image_format) for view in film.views]
-    space = (size - sum(map(len, profiles)) - _OVERHEAD) * 3 / 4  # base64 writes three bytes as four
+    overview = _uri(encode_image(film.overview, "jpeg"), "jpeg")
+    space = (size - sum(map(len, [*profiles, overview])) - _OVERHEAD) * 3 / 4  # base64 writes three bytes as four
     crop, pictures = _fit(film, math.inf if crop else space, image_format)
     whole = (crop.width, crop.height) == film.size
     step = -(-film.total // _POINTS)
@@ -81,7 +82,7 @@ def _data(film: Film, crop: Crop | None, size: float, image_format: ImageFormat)
             {"index": n, "type": film.types[n].replace("?", ""), "seconds": film.seconds[n]} for n in film.chosen
         ],
         "profile": {"first": film.profile.start, "frames": len(film.profile), **dataclasses.asdict(film.row)},
-        "overview": None if whole or film.overview is None else _uri(encode_image(film.overview, "jpeg"), "jpeg"),
+        "overview": None if whole else overview,
         "columns": _columns(film.views),
         "scores_note": _scores_note(film.views),
         "views": [
@@ -161,9 +162,7 @@ def _scores_note(views: list[View]) -> str:
     )
     if low is None:
         return note
-    return (
-        f"{note} Consistency is the RMS in code values between {low} and the picture at its size."
-    )
+    return f"{note} Consistency is the RMS in code values between {low} and the picture at its size."
 
 
 def _uri(data: bytes, image_format: ImageFormat) -> str:
