@@ -62,6 +62,24 @@ def test_unwanted_streams_are_left_out(rich_clip: Path, tmp_path: Path) -> None:
     assert "title" not in found["format"]["tags"]
 
 
+def test_titles_and_chapters_survive_mp4_twice(rich_clip: Path, tmp_path: Path) -> None:
+    for source, name in ((rich_clip, "a.mp4"), (tmp_path / "a.mp4", "b.mp4"), (tmp_path / "b.mp4", "c.mkv")):
+        assembly = identity(source, tmp_path / name)
+        assert all("attachment" in stream for stream, _ in assembly.dropped)
+    found = ffprobe(tmp_path / "c.mkv", "-show_chapters", "-show_streams")
+    assert found["streams"][2]["tags"]["title"] == "Deutsch"
+    assert [c["tags"]["title"] for c in found["chapters"]] == ["First", "Second"]
+
+
+def test_what_is_never_carried_is_reported(tmp_path: Path) -> None:
+    source = tmp_path / "clock.mov"
+    ffmpeg("-f", "lavfi", "-i", "testsrc2=size=64x48:rate=25:duration=0.4", *X264, "-timecode", "01:00:00:00", source)
+    assert identity(source, tmp_path / "out.mov").dropped == ()  # written anew from the tag
+    assert ffprobe(tmp_path / "out.mov", "-show_streams")["streams"][1]["tags"]["timecode"] == "01:00:00:00"
+    assert identity(source, tmp_path / "out.mkv").dropped == ()
+    assert ffprobe(tmp_path / "out.mkv", "-show_streams")["streams"][0]["tags"]["TIMECODE"] == "01:00:00:00"
+
+
 def subtitle_text(path: Path) -> str:
     return ffmpeg("-i", path, "-map", "0:s:0", "-f", "srt", "-").decode().replace("\r", "").strip()
 

@@ -172,7 +172,7 @@ def test_sar_and_rate_are_written(tmp_path: Path) -> None:
     assert ffprobe(tmp_path / "chunk.mkv", "-show_streams")["streams"][0]["sample_aspect_ratio"] == "32:27"
 
 
-@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "ffv1"])
+@pytest.mark.parametrize("codec", ["h264", "hevc", "av1", "vp9", "ffv1"])
 def test_chunks_are_closed_and_join(tmp_path: Path, codec: str) -> None:
     """Each chunk decodes alone to what it gives in the joined file."""
     frames = moving(14, 64, 64)

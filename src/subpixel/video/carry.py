@@ -165,9 +165,9 @@ class Cargo:
     def _copy(self, stream: Any, kind: str, name: str) -> str:
         """Take a stream over as it is; what it returns is the reason why that is impossible."""
         if kind not in ("audio", "video", "subtitle") or stream.codec_context is None:
-            if kind == "data" and stream.name == "bin_data" and "timecode" in self.main.metadata:
-                return ""
-            return f"{self.format} is not given streams of this kind"
+            if "timecode" in stream.metadata and "timecode" in self.main.metadata:
+                return ""  # the muxer makes this track anew from the pictures' tag
+            return "streams of this kind are not carried over"
         try:
             out = self.out.add_stream_from_template(self._template(stream), opaque=True)
         except ValueError:
@@ -272,7 +272,8 @@ def container_tags(tags: Mapping[str, str]) -> dict[str, str]:
 
 def stream_tags(tags: Mapping[str, str]) -> dict[str, str]:
     """Metadata of a stream without the statistics and the encoder of its old one."""
-    return {key: value for key, value in tags.items() if not key.lower().startswith(_STATISTICS)}
+    kept = {key: value for key, value in tags.items() if not key.lower().startswith(_STATISTICS)}
+    return kept if "name" not in kept else {"title": kept["name"]} | kept  # mp4's title is read as "name"
 
 
 def _describe(stream: Any) -> str:

@@ -9,6 +9,7 @@ YUV 4:4:4 where the encoder wants YUV. 4:2:0 and 4:2:2 of an odd size, which H.2
 from __future__ import annotations
 
 import functools
+from typing import cast
 
 import av
 import numpy as np
@@ -154,11 +155,9 @@ def _with_chroma(frame: Frame, target: PixelFormat) -> tuple[Plane, ...]:
     layout = frame.layout
     if target.planes < 3 or layout.rgb:
         return frame.planes[: target.planes]
-    chroma = frame.planes[1:3] if layout.planes > 2 else ()
     size = target.plane_size(1, frame.width, frame.height)
-    if not chroma:
-        grey: Plane = np.full(size, 1 << (layout.bits - 1), layout.dtype)
-        chroma = (grey, grey)
+    grey = cast(Plane, np.full(size, 1 << (layout.bits - 1), layout.dtype))
+    chroma = frame.planes[1:3] if layout.planes > 2 else (grey, grey)
     resized = [_resized(plane, layout, target, size) for plane in chroma]
     return (frame.planes[0], *resized, *frame.planes[3:])
 
