@@ -36,6 +36,7 @@ class Step(nn.Module):
         self.net = net
 
     def forward(self, y: Tensor, uv: Tensor, qp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """As the network's `step`."""
         return self.net.step(y, uv, qp, state)
 
 

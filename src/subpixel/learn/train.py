@@ -213,7 +213,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=train.__doc__)
     parser.add_argument("store", type=Path)
     parser.add_argument("run", type=Path)
-    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")
+    parser.add_argument("--save-seconds", type=float, default=60, help="at most this much work is lost by a kill")
     for field in dataclasses.fields(TrainOptions):
         kind: Any = type(field.default)
         flag = f"--{field.name.replace('_', '-')}"
@@ -222,10 +223,10 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             parser.add_argument(flag, type=kind, default=field.default)
     args = vars(parser.parse_args(arguments))
-    store, folder, threads = args.pop("store"), args.pop("run"), args.pop("threads")
+    store, folder, threads, save_seconds = (args.pop(k) for k in ("store", "run", "threads", "save_seconds"))
     if threads:
         torch.set_num_threads(threads)
-    train(Store(store), folder, TrainOptions(**args))
+    train(Store(store), folder, TrainOptions(**args), save_seconds=save_seconds)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class RepConv(nn.Module):
         return conv
 
     def forward(self, x: Tensor) -> Tensor:
+        """Convolve (N, inputs, H, W) by the fused kernel."""
         return F.conv2d(x, self.kernel(), self.conv.bias, padding=1)
 
 
