@@ -18,7 +18,7 @@ from conftest import ffmpeg
 from subpixel.color import to_rgb
 from subpixel.errors import DiskError, UsageError
 from subpixel.frames import Color, Frame, Plane, pixel_format
-from subpixel.video import Encoding, Writer, assemble, read
+from subpixel.video import Encoding, Writer, assemble, read, write_images
 from subpixel.video.formats import choose, convert
 from test_video_mux import ffprobe
 
@@ -252,6 +252,9 @@ def test_a_full_disk(tmp_path: Path, limit: int) -> None:
         with pytest.raises(DiskError, match=f"{name}: .* MB free in .*Free some space"), small_files(limit):
             assemble(tmp_path / name, None, [path], list(range(12)), [1] * 12, Fraction(1, 25))
     assert list(tmp_path.iterdir()) == [path]
+    with pytest.raises(DiskError, match=r"000001.png: .* MB free in"), small_files(100):
+        write_images(tmp_path / "images", frames)
+    assert list((tmp_path / "images").iterdir()) == []
 
 
 @contextlib.contextmanager

@@ -37,7 +37,7 @@ def write_images(folder: str | Path, frames: Iterable[Frame]) -> int:
         data = encode_image(to_rgb(frame)) if frame.layout.bits == 8 else _png16(rgb16(frame))
         path = folder / f"{count:06}.png"
         with writing(path):
-            path.write_bytes(data)
+            _write_whole(path, data)
     return count
 
 
@@ -63,6 +63,14 @@ def write_pipe(
         with contextlib.suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
     return written
+
+
+def _write_whole(path: Path, data: bytes) -> None:
+    try:
+        path.write_bytes(data)
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
 
 
 def rgb16(frame: Frame) -> npt.NDArray[np.uint16]:
