@@ -14,6 +14,7 @@ from typing import cast
 import av
 import numpy as np
 
+from subpixel.color import to_yuv
 from subpixel.errors import InputError, UsageError
 from subpixel.frames import FULL, Frame, PixelFormat, Plane, pixel_format
 from subpixel.resample import resize
@@ -83,8 +84,6 @@ def convert(frame: Frame, target: PixelFormat) -> Frame:
     if frame.layout.alpha and not target.alpha:
         frame = _opaque(frame)
     if frame.layout.rgb and not target.rgb:
-        from subpixel.color import to_yuv
-
         frame = to_yuv(frame)
     if target.rgb and not frame.layout.rgb:
         raise UsageError(f"Frames in {frame.format} are not stored as {target.name}; ask for a YUV format.")
