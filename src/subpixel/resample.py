@@ -121,7 +121,8 @@ def _bicubic(distance: Int64, one: int) -> Int64:
     near = (12 * unit - 6 * c) * cube + (-18 * unit + 6 * c) * square + 6 * unit * _ONE
     far = -6 * c * cube + 30 * c * square - 48 * c * distance + 24 * c * _ONE
     value = np.where(distance < _ONE, near, np.where(distance < 2 * _ONE, far, 0))
-    return np.sign(value) * (np.abs(value) // ((1 << 54) // one))
+    coefficients: Int64 = np.sign(value) * (np.abs(value) // ((1 << 54) // one))
+    return coefficients
 
 
 def _area(distance: Int64, one: int, step: int) -> Int64:
