@@ -76,7 +76,8 @@ function resize() {
   const wanted = (crop.height * width) / crop.width;
   const wasFit = !canvas.dataset.ready || state.zoom <= fitZoom();
   canvas.width = width;
-  canvas.height = Math.round(Math.max(160 * ratio, Math.min(wanted, window.innerHeight * 0.8 * ratio)));
+  const room = Math.max(160, window.innerHeight * 0.5, window.innerHeight - 250); // the controls stay in sight
+  canvas.height = Math.round(Math.min(wanted, room * ratio));
   $("stage").style.height = `${canvas.height / ratio}px`;
   canvas.dataset.ready = "yes";
   if (wasFit) state.zoom = fitZoom();
