@@ -38,11 +38,9 @@ bench: .venv/dev.stamp .venv/bench.stamp
 	$(PIP) --editable .
 	@touch $@
 
-# torch first and alone: where the default index would bring gigabytes of CUDA, its maker's index has the CPU build.
+# torch first and alone, so that its version is settled before anything that depends on it.
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
-	@if $(INSTALL) --dry-run torch==2.13.0 2>/dev/null | grep -q nvidia; then \
-	  $(PIP) --index-url https://download.pytorch.org/whl/cpu torch==2.13.0; \
-	else $(PIP) torch==2.13.0; fi
+	$(PIP) torch==2.13.0
 	$(PIP) --editable '.[dev,train,openvino]'
 	@touch $@ .venv/base.stamp
 
