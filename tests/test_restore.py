@@ -15,10 +15,11 @@ restore = importlib.import_module("subpixel.restore")  # subpixel.restore itself
 
 
 def clip(
-    count: int = 6, width: int = 64, height: int = 48, *, name: str = "yuv420p", seed: int = 0, range_: int = 1
+    count: int = 6, width: int = 64, height: int = 48, *, name: str = "yuv420p", seed: int = 0
 ) -> list[Frame]:
     """A smooth random picture that moves by one pixel a frame."""
     layout = pixel_format(name)
+    color = Color(matrix=0, range=2) if layout.rgb else Color(range=1)
     rng = np.random.default_rng(seed)
     frames = []
     low = rng.random((height // 6 + 3, width // 6 + 3 + count))
@@ -28,7 +29,7 @@ def clip(
             h, w = layout.plane_size(index, width, height)
             picture = np.kron(low, np.ones((6, 6)))[:h, t : t + w]
             planes.append((40 * 2 ** (layout.bits - 8) + picture * 150 * 2 ** (layout.bits - 8)).astype(layout.dtype))
-        frames.append(Frame(tuple(planes), name, pts=3 * t + 1, time_base=Fraction(1, 90), color=Color(range=range_)))
+        frames.append(Frame(tuple(planes), name, pts=3 * t + 1, time_base=Fraction(1, 90), color=color))
     return frames
 
 

@@ -113,9 +113,14 @@ class Fast(nn.Module):
         self.register_buffer("base_uv", bicubic_kernel(o.scale, 2), persistent=False)
 
     def fuse(self) -> Fast:
-        """Replace every branched layer by the one convolution it amounts to, in place."""
-        self.head, self.to_detail = self.head.fused(), self.to_detail.fused()
+        """Make the network what inference engines are fastest with, in place; it computes the same.
+
+        Every branched layer becomes the one convolution it amounts to, and layers that read an odd number of channels
+        read some of them again with zero weights: onnxruntime has a quick way for multiples of 16 alone.
+        """
+        self.head, self.to_detail = widened(self.head.fused()), self.to_detail.fused()
         self.blocks = nn.ModuleList(block.fused() for block in self.blocks)
+        self.to_luma = widened(self.to_luma)
         return self
 
     def hidden(self, batch: int, height: int, width: int) -> Tensor:
@@ -129,12 +134,12 @@ class Fast(nn.Module):
         side = torch.cat([uv - 0.5, qp], 1) if o.qp else uv - 0.5
         if o.unshuffle == 1:
             side = F.interpolate(side, scale_factor=2.0, mode="nearest")
-        x = torch.cat([F.pixel_unshuffle(y - 0.5, o.unshuffle), side] + ([hidden] if o.recurrent else []), 1)
-        features = torch.relu(self.head(x))
+        x = [F.pixel_unshuffle(y - 0.5, o.unshuffle), side] + ([hidden] if o.recurrent else [])
+        features = torch.relu(read(self.head, x))
         for block in self.blocks:
             features = torch.relu(block(features))
         detail = F.pixel_shuffle(torch.relu(self.to_detail(features)), o.unshuffle)
-        luma = self.to_luma(torch.cat([detail, y[:, 1:2] - 0.5], 1))
+        luma = read(self.to_luma, [detail, y[:, 1:2] - 0.5])
         chroma = self.to_chroma(features)
         luma = F.pixel_shuffle(luma + enlarge(y[:, 1:2], self.base_y), o.scale)
         if o.unshuffle == 1:
@@ -151,6 +156,22 @@ class Fast(nn.Module):
             lumas.append(luma)
             chromas.append(chroma)
         return lumas, chromas, hidden
+
+
+def widened(layer: nn.Conv2d, multiple: int = 16) -> nn.Conv2d:
+    """The same convolution with zero weights for further input channels, up to a multiple."""
+    extra = -layer.in_channels % multiple
+    wide = nn.Conv2d(layer.in_channels + extra, layer.out_channels, 3, padding=1)
+    weight = F.pad(layer.weight.detach(), (0, 0, 0, 0, 0, extra))
+    wide.load_state_dict({"weight": weight, "bias": layer.state_dict()["bias"]})
+    return wide
+
+
+def read(layer: nn.Module, inputs: list[Tensor]) -> Tensor:
+    """Apply a layer to the inputs side by side; a widened one gets the last channel again where it has zero weights."""
+    wanted = layer.in_channels if isinstance(layer, nn.Conv2d) else sum(i.shape[1] for i in inputs)
+    spare = int(wanted) - sum(i.shape[1] for i in inputs)
+    return layer(torch.cat(inputs + [inputs[-1][:, -1:]] * spare, 1))  # type: ignore[no-any-return]
 
 
 def enlarge(planes: Tensor, kernel: Tensor) -> Tensor:
