@@ -1,6 +1,6 @@
 """What each part of `fast` is worth: short runs that differ in one thing, scored on validation clips.
 
-python bench/ablations.py STORE VALIDATION OUT [--steps 1500]
+python bench/ablations.py STORE VALIDATION OUT [--steps 1200]
 
 Every run sees the same batches in the same order (one seed; `seed` repeats the first with another, for the spread).
 Writes OUT/results.jsonl and prints a table. Needs the `train` extra.
@@ -31,8 +31,9 @@ RUNS: dict[str, dict[str, object]] = {
     "full-grid-16ch": {"unshuffle": 1, "channels": 16, "blocks": 5},
     "no-hidden-state": {"recurrent": False},
     "no-quantiser-map": {"qp": False},
-    "charbonnier-tail": {"init": "base", "rate": 2e-4, "loss": "charbonnier"},
-    "mse-tail": {"init": "base", "rate": 2e-4, "loss": "mse"},
+    "charbonnier": {"loss": "charbonnier"},
+    "charbonnier-tail": {"init": "charbonnier", "rate": 5e-4, "loss": "charbonnier"},
+    "mse-tail": {"init": "charbonnier", "rate": 5e-4},
 }
 
 
@@ -112,8 +113,8 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("validation", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--steps", type=int, default=1500)
-    parser.add_argument("--frames", type=int, default=30)
+    parser.add_argument("--steps", type=int, default=1200)
+    parser.add_argument("--frames", type=int, default=12)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--bf16", action="store_true")
     args = parser.parse_args()
@@ -125,7 +126,8 @@ def main() -> None:
         table[name] = psnr([([upsample.METHODS[name](f, 4) for f in low], sharp) for _, sharp, low in clips])
     for name, changes in RUNS.items():
         tail = "init" in changes
-        options = {"steps": args.steps // 4 if tail else args.steps, "frames": 5, "bf16": args.bf16, **changes}
+        steps = args.steps // 4 if tail else args.steps
+        options = {"steps": steps, "batch": 4, "rate": 1.5e-3, "loss": "mse", "bf16": args.bf16, **changes}
         options["init"] = str(args.out / str(changes["init"])) if tail else ""
         o = TrainOptions(**options)  # type: ignore[arg-type]
         store = clean_store(args.store, args.out / "clean-store") if name == "torch-bicubic-data" else args.store
