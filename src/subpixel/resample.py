@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,9 @@ from subpixel.frames import Frame, Plane
 Kernel = Literal["bicubic", "bilinear", "area", "lanczos3", "lanczos4"]
 Int64 = npt.NDArray[np.int64]
 Float64 = npt.NDArray[np.float64]
-Ints = npt.NDArray[np.int32] | npt.NDArray[np.int64]
+Float32 = npt.NDArray[np.float32]
+Samples = npt.NDArray[Any]
+Bank = tuple[Int64, Samples]  # positions (target,) and weights (target, taps)
 
 _ONE = 1 << 30  # a distance of one source sample
 _CUTOFF = 0.002  # taps whose magnitudes add up to less than this are dropped at both ends
@@ -37,11 +39,24 @@ def resize(plane: Plane, width: int, height: int, *, kernel: Kernel = "bicubic",
     Raises UsageError for an unknown kernel or an empty size.
     """
     depth = bits or 8 * plane.dtype.itemsize
-    across = _bank(plane.shape[1], width, kernel, 1 << 14)
-    down = _bank(plane.shape[0], height, kernel, 1 << 12)
     inner = 19 if depth > 14 else 15
-    middle = _along_x(plane, across, depth + 14 - inner, (1 << inner) - 1)
-    return _along_y(middle, down, inner + 12 - depth, (1 << depth) - 1, plane.dtype)
+    across, down = _bank(plane.shape[1], width, kernel, 1 << 14), _bank(plane.shape[0], height, kernel, 1 << 12)
+    middle: Samples = np.empty((plane.shape[0], width), np.int32 if inner == 15 else np.int64)
+    _along_x(plane, across, middle, functools.partial(_to_middle, shift=depth + 14 - inner, peak=(1 << inner) - 1))
+    out = np.empty((height, width), plane.dtype)
+    _along_y(middle, down, out, functools.partial(_to_codes, shift=inner + 12 - depth, peak=(1 << depth) - 1))
+    return out
+
+
+def resize_real(picture: Float32, width: int, height: int, *, kernel: Kernel = "bicubic") -> Float32:
+    """The filters of `resize` in float32, neither rounded nor clipped: (h, w) to (height, width), linear."""
+    h, w = picture.shape
+    across, down = _real_bank(w, width, kernel), _real_bank(h, height, kernel)
+    if height < h:  # the cheaper order
+        less = _along_y(picture, down, np.empty((height, w), np.float32), _copy)
+        return _along_x(less, across, np.empty((height, width), np.float32), _copy)
+    middle = _along_x(picture, across, np.empty((h, width), np.float32), _copy)
+    return _along_y(middle, down, np.empty((height, width), np.float32), _copy)
 
 
 def resize_frame(frame: Frame, width: int, height: int, *, kernel: Kernel = "bicubic") -> Frame:
@@ -64,8 +79,13 @@ def taps(source: int, target: int, kernel: Kernel = "bicubic") -> tuple[Int64, F
     return positions, weights / weights.sum(axis=1, keepdims=True)
 
 
+def _real_bank(source: int, target: int, kernel: Kernel) -> Bank:
+    positions, weights = taps(source, target, kernel)
+    return positions, weights.astype(np.float32)
+
+
 @functools.lru_cache(maxsize=64)
-def _bank(source: int, target: int, kernel: Kernel, one: int) -> tuple[Int64, npt.NDArray[np.int32]]:
+def _bank(source: int, target: int, kernel: Kernel, one: int) -> Bank:
     """Taps as integers that sum to `one`, the rounding error of each carried to the next."""
     positions, weights = _design(source, target, kernel)
     total = (weights.sum(axis=1) + one // 2) // one
@@ -163,9 +183,27 @@ def _fold(first: Int64, weights: Int64, source: int) -> tuple[Int64, Int64]:
     return start, folded
 
 
-def _combine(rows: Ints, positions: Int64, weights: npt.NDArray[np.int32], start: int) -> Ints:
-    """start + sum over j of weights[i, j] * rows[positions[i] + j], for every i."""
-    total = np.full((len(positions), rows.shape[1]), start, rows.dtype)
+def _along_x(plane: Samples, bank: Bank, out: Samples, finish: Callable[[Samples, Samples], None]) -> Samples:
+    """Horizontal pass in the arithmetic of `out`; `finish` brings the sums of some rows into it."""
+    for top in range(0, len(out), _STRIP):
+        strip = np.ascontiguousarray(plane[top : top + _STRIP].T.astype(out.dtype))
+        finish(_combine(strip, *bank), out[top : top + _STRIP].T)
+    return out
+
+
+def _along_y(rows: Samples, bank: Bank, out: Samples, finish: Callable[[Samples, Samples], None]) -> Samples:
+    """Vertical pass in the arithmetic of `rows`; `finish` brings the sums of some rows into `out`."""
+    positions, weights = bank
+    height = max(1, _BLOCK // rows.shape[1])
+    for top in range(0, len(out), height):
+        part = slice(top, top + height)
+        finish(_combine(rows, positions[part], weights[part]), out[part])
+    return out
+
+
+def _combine(rows: Samples, positions: Int64, weights: Samples) -> Samples:
+    """Sum over j of weights[i, j] * rows[positions[i] + j], for every i."""
+    total = np.zeros((len(positions), rows.shape[1]), rows.dtype)
     part = np.empty_like(total)
     for tap in range(weights.shape[1]):
         np.take(rows, positions + tap, axis=0, out=part, mode="clip")
@@ -174,25 +212,16 @@ def _combine(rows: Ints, positions: Int64, weights: npt.NDArray[np.int32], start
     return total
 
 
-def _along_x(plane: Plane, bank: tuple[Int64, npt.NDArray[np.int32]], shift: int, peak: int) -> Ints:
-    """Horizontal pass: (h, w) code values to (h, width) of `peak` + 1 levels."""
-    out = np.empty((plane.shape[0], len(bank[0])), np.int32 if peak < 1 << 15 else np.int64)
-    for top in range(0, len(out), _STRIP):
-        strip = np.ascontiguousarray(plane[top : top + _STRIP].T.astype(np.int32))
-        total = _combine(strip, *bank, 0)
-        total >>= shift
-        np.minimum(total, peak, out=out[top : top + _STRIP].T)
-    return out
+def _copy(sums: Samples, out: Samples) -> None:
+    out[:] = sums
 
 
-def _along_y(middle: Ints, bank: tuple[Int64, npt.NDArray[np.int32]], shift: int, peak: int, dtype: np.dtype) -> Plane:
-    """Vertical pass: rounded and clipped to code values 0..peak."""
-    positions, weights = bank
-    out = np.empty((len(positions), middle.shape[1]), dtype)
-    rows = max(1, _BLOCK // middle.shape[1])
-    for top in range(0, len(out), rows):
-        part = slice(top, top + rows)
-        total = _combine(middle, positions[part], weights[part], 1 << (shift - 1))
-        total >>= shift
-        np.clip(total, 0, peak, out=out[part], casting="unsafe")
-    return out
+def _to_middle(sums: Samples, out: Samples, shift: int, peak: int) -> None:
+    sums >>= shift
+    np.minimum(sums, peak, out=out)
+
+
+def _to_codes(sums: Samples, out: Samples, shift: int, peak: int) -> None:
+    sums += 1 << (shift - 1)
+    sums >>= shift
+    np.clip(sums, 0, peak, out=out, casting="unsafe")
