@@ -236,15 +236,14 @@ def test_start_and_end_cut_the_same_frames_out(
 
 # Interlacing
 
-WOVEN = "tinterlace=interleave_top,fieldorder=tff"
-SMOOTH = "testsrc=decimals=2"
-
 
 @pytest.fixture(scope="module")
 def woven(make_clip: MakeClip) -> Path:
     """720x576, each frame two moments, flagged top field first."""
     codec = ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-top", "1", "-q:v", "3", "-pix_fmt", "yuv420p")
-    return make_clip("w.mkv", "-vf", WOVEN, size="720x576", rate="50", frames=12, picture=SMOOTH, codec=codec)
+    return make_clip(
+        "w.mkv", "-vf", "gblur=1,tinterlace=interleave_top", size="720x576", rate="50", frames=12, codec=codec
+    )
 
 
 def test_interlaced_is_found_and_deinterlaced_as_bwdif_does(woven: Path) -> None:
@@ -253,21 +252,21 @@ def test_interlaced_is_found_and_deinterlaced_as_bwdif_does(woven: Path) -> None
     frames = list(read(woven))
     assert not any(frame.interlaced for frame in frames)
     assert [frame.pts for frame in frames] == [frame.pts for frame in read(woven, deinterlace="off")]
-    ours, theirs = raw(frames), decoded(woven, "-vf", "bwdif=send_frame:tff:all")
-    difference = np.frombuffer(ours, np.uint8).astype(int) - np.frombuffer(theirs, np.uint8)
-    assert np.abs(difference).max() <= 1  # versions of bwdif round differently
+    theirs = decoded(woven, "-vf", "bwdif=send_frame:tff:all")
+    one = len(raw(frames[:1]))
+    assert raw(frames[1:]) == theirs[one:]  # the first has no predecessor, which versions of bwdif treat differently
 
 
 def test_interlaced_without_flags_is_found_in_the_pictures(make_clip: MakeClip) -> None:
-    clip = make_clip("u.mkv", "-vf", "tinterlace=interleave_bottom,setfield=prog", size="720x576", rate="50",
-                     frames=12, picture=SMOOTH, codec=("-c:v", "ffv1"))  # fmt: skip
+    clip = make_clip("u.mkv", "-vf", "gblur=1,tinterlace=interleave_bottom,setfield=prog", size="720x576", rate="50",
+                     frames=12, codec=("-c:v", "ffv1"))  # fmt: skip
     assert not any(frame.interlaced for frame in read(clip, deinterlace="off"))
     assert field_order(clip) == "bff"
 
 
 def test_progressive_pictures_under_interlaced_flags_stay_as_they_are(make_clip: MakeClip) -> None:
     codec = ("-c:v", "mpeg2video", "-flags", "+ilme+ildct", "-q:v", "2", "-pix_fmt", "yuv420p")
-    clip = make_clip("p.mkv", "-vf", "setfield=tff", size="720x576", frames=20, picture=SMOOTH, codec=codec)
+    clip = make_clip("p.mkv", "-vf", "gblur=2,setfield=tff", size="720x576", frames=20, picture="testsrc", codec=codec)
     assert field_order(clip) == "progressive"
     assert raw(list(read(clip))) == decoded(clip)
 

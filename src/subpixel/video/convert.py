@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, cast
@@ -50,14 +51,17 @@ def from_av(picture: av.VideoFrame, *, sar: Fraction = Fraction(0), codec_info: 
     sar: sample aspect ratio of the stream. codec_info: also QP and motion vectors, where exported.
     """
     name = planar_name(picture.format)
-    color = Color(picture.colorspace, picture.color_primaries, picture.color_trc, picture.color_range)
-    if picture.format.name.startswith("yuvj"):
-        color = Color(color.matrix, color.primaries, color.transfer, FULL)
     layout = pixel_format(name)
+    color = tags(picture)
+    if picture.format.name.startswith("yuvj"):
+        color = dataclasses.replace(color, range=FULL)
     planar = picture
     if picture.format.name not in (name, name.replace("yuv", "yuvj")):
-        # With more threads libswscale has been seen to give other samples now and then.
-        planar = picture.reformat(format=name, src_color_range=color.range, dst_color_range=color.range, threads=1)
+        # Tags would make libswscale convert colours, or refuse; with more threads it has been seen to give other
+        # samples now and then.
+        tag(picture, Color())
+        planar = picture.reformat(format=name, threads=1)
+        tag(picture, color)
     return Frame(
         planes=tuple(_view(planar, index, layout) for index in range(layout.planes)),
         format=name,
@@ -81,11 +85,21 @@ def to_av(frame: Frame) -> av.VideoFrame:
     picture.pts = frame.pts
     picture.time_base = frame.time_base
     picture.duration = frame.duration
-    picture.colorspace = frame.color.matrix
-    picture.color_primaries = frame.color.primaries
-    picture.color_trc = frame.color.transfer
-    picture.color_range = frame.color.range
+    tag(picture, frame.color)
     return picture
+
+
+def tags(picture: av.VideoFrame) -> Color:
+    """What the picture says about its colours."""
+    return Color(picture.colorspace, picture.color_primaries, picture.color_trc, picture.color_range)
+
+
+def tag(picture: av.VideoFrame, color: Color) -> None:
+    """Makes the picture say so; its samples stay."""
+    picture.colorspace = color.matrix
+    picture.color_primaries = color.primaries
+    picture.color_trc = color.transfer
+    picture.color_range = color.range
 
 
 def side_data(picture: av.VideoFrame, kind: str) -> Any:

@@ -15,7 +15,8 @@ import av.filter
 import numpy as np
 import numpy.typing as npt
 
-from subpixel.video.convert import from_av
+from subpixel.frames import Color
+from subpixel.video.convert import from_av, tag
 from subpixel.video.decode import decode
 from subpixel.video.filters import FieldOrder, graph_of, pulled
 from subpixel.video.source import explained, open_source, video_stream
@@ -67,9 +68,10 @@ class _Evidence:
             self.flagged = self.flagged or picture.interlaced_frame
             if graph is None:
                 graph = graph_of(picture, ("idet", ""))
+            before = self._comb(before, picture)
+            tag(picture, Color())
             graph.vpush(picture)
             self._look(graph)
-            before = self._comb(before, picture)
         if graph is not None:
             graph.vpush(None)
             self._look(graph)

@@ -221,7 +221,9 @@ def _mastering(data: bytes) -> MasteringDisplay | None:
 
 def _stream(stream: av.stream.Stream) -> StreamInfo:
     tags = stream.metadata
-    name = stream.codec_context.codec.canonical_name if stream.codec_context else getattr(stream, "name", None)
+    name = stream.codec_context.codec.canonical_name if stream.codec_context else tags.get("mimetype")
+    if name is None:
+        name = getattr(stream, "name", None)
     return StreamInfo(
         index=stream.index,
         kind=stream.type,

@@ -1,0 +1,44 @@
+"""video.cutoff on headers made by hand; real files are cut in test_video_source."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import pytest
+
+from subpixel.video.cutoff import missing_bytes
+
+
+def box(kind: bytes, data: bytes, claimed: int | None = None) -> bytes:
+    return struct.pack(">I", 8 + len(data) if claimed is None else claimed) + kind + data
+
+
+FTYP = box(b"ftyp", b"isom")
+EBML = b"\x1a\x45\xdf\xa3\x83abc"
+SEGMENT = b"\x18\x53\x80\x67"
+
+FILES = {
+    "whole boxes": (FTYP + box(b"mdat", bytes(50)), 0),
+    "cut box": (FTYP + box(b"mdat", bytes(50))[:-20], 20),
+    "cut box with a long length": (FTYP + struct.pack(">I4sQ", 1, b"mdat", 1 << 33) + bytes(10), (1 << 33) - 26),
+    "box to the end": (FTYP + box(b"mdat", bytes(50), claimed=0), 0),
+    "something behind the film": (FTYP + struct.pack(">I4s", 3, b"junk") + bytes(40), 0),
+    "whole segment": (EBML + SEGMENT + b"\x8a" + bytes(10), 0),
+    "cut segment": (EBML + SEGMENT + b"\x8a" + bytes(4), 6),
+    "cut segment with a long length": (EBML + SEGMENT + b"\x01" + (1000).to_bytes(7, "big") + bytes(4), 996),
+    "segment written live": (EBML + SEGMENT + b"\x01" + b"\xff" * 7 + bytes(4), 0),
+    "no segment": (EBML + bytes(30), 0),
+    "nothing but a mark": (EBML[:4], 0),
+    "whole list": (struct.pack("<4sI4s", b"RIFF", 34, b"AVI ") + bytes(30), 0),
+    "cut list": (struct.pack("<4sI4s", b"RIFF", 34, b"AVI ") + bytes(21), 9),
+    "another kind": (b"YUV4MPEG2 W1 H1\n", 0),
+    "nothing": (b"", 0),
+}
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_bytes_promised_and_missing(tmp_path: Path, kind: str) -> None:
+    data, missing = FILES[kind]
+    (tmp_path / "film").write_bytes(data)
+    assert missing_bytes(tmp_path / "film") == missing
