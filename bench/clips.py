@@ -25,11 +25,15 @@ class Pair:
 
 
 def write(frames: Iterator[Frame], path: Path, rate: Fraction | None, encoding: video.Encoding = LOSSLESS) -> int:
-    """Write frames to one file; returns how many there were."""
-    with video.Writer(path, encoding, rate=rate) as writer:
+    """Write frames to one file at a constant rate; returns how many there were."""
+    chunk = path.with_suffix(".chunk.mkv")
+    with video.Writer(chunk, encoding, rate=rate) as writer:
         for frame in frames:
             writer.write(frame)
-    return writer.frames
+    count = writer.frames
+    video.assemble(path, None, [chunk], range(count), [1] * count, 1 / (rate or Fraction(25)))
+    chunk.unlink()
+    return count
 
 
 def middle(source: Path, frames: int) -> Iterator[Frame]:
@@ -56,7 +60,7 @@ def validation_frame(frame: Frame, half: bool) -> Frame:
 def make_pair(name: str, frames: Iterator[Frame], rate: Fraction | None, folder: Path) -> Pair:
     """Write the reference losslessly and degrade it by the challenge's command."""
     folder.mkdir(parents=True, exist_ok=True)
-    reference, low = folder / f"{name}.mkv", folder / f"{name}.low.mkv"
+    reference, low = folder / f"{name}.mkv", folder / f"{name}.low.mp4"
     count = write(frames, reference, rate)
     degrade(reference, low)
     return Pair(name, reference, low, count)

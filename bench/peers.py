@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+import clips
 from subpixel import color, upsample, video
 from subpixel.frames import FULL, Color, Frame
 
@@ -81,10 +82,7 @@ def restore(
     """Restore a file by a peer and write it as subpixel would; returns the number of frames done (0: all)."""
     run = load(folder, name)
     large = (run(frame) for frame in itertools.islice(video.read(low), frames or None))
-    with video.Writer(out, encoding, rate=video.probe(low).video.rate) as writer:
-        for frame in large:
-            writer.write(frame)
-    return writer.frames
+    return clips.write(large, out, video.probe(low).video.rate, encoding)
 
 
 def main() -> None:

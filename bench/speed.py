@@ -19,7 +19,6 @@ import subprocess
 import sys
 import sysconfig
 import tempfile
-import time
 from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
@@ -96,20 +95,26 @@ def floor() -> list[str]:
     ]
 
 
+# A process counts the memory of the one it was forked from as its own peak, so a small one stands between.
+LAUNCH = """
+import json, os, sys, time
+start = time.perf_counter()
+_, status, usage = os.wait4(os.posix_spawnp(sys.argv[1], sys.argv[1:], os.environ), 0)
+seconds = time.perf_counter() - start
+print(json.dumps([seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024]), file=sys.stderr)
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 def measure(method: Method, low: Path, out: Path) -> Run:
     """Run the command once."""
     command = [part.format(low=low, out=out) for part in method.command]
-    start = time.perf_counter()
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert child.stdout is not None
-    text = child.stdout.read()
-    _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.perf_counter() - start
-    child.returncode = os.waitstatus_to_exitcode(status)
-    if child.returncode:
-        raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
-    stages = json.loads(text).get("stages", {}) if text.startswith("{") else {}
-    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, stages)
+    done = subprocess.run([sys.executable, "-c", LAUNCH, *command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} ended with {done.returncode}: {done.stderr[-2000:]}")
+    seconds, cpu, megabytes = json.loads(done.stderr.splitlines()[-1])
+    stages = json.loads(done.stdout)["outputs"][0]["stages"] if done.stdout.startswith("{") else {}
+    return Run(seconds, cpu, megabytes, stages)
 
 
 def quality(pair: clips.Pair, out: Path, frames: int, work: Path) -> float:
