@@ -37,5 +37,5 @@ def encode_image(rgb: npt.NDArray[np.uint8], format: ImageFormat = "png") -> byt
     encoder.framerate = Fraction(25)
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(rgb), format="rgb24")
     if pixels != "rgb24":
-        frame = frame.reformat(format=pixels)
+        frame = frame.reformat(format=pixels, threads=1)
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])

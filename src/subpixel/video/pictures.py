@@ -106,7 +106,7 @@ def _png16(rgb: npt.NDArray[np.uint16]) -> bytes:
     encoder: Any = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = rgb.shape[:2]
     encoder.pix_fmt, encoder.framerate = "rgb48be", Fraction(25)
-    picture = av.VideoFrame.from_ndarray(rgb, format="rgb48le").reformat(format="rgb48be")
+    picture = av.VideoFrame.from_ndarray(rgb, format="rgb48le").reformat(format="rgb48be", threads=1)
     return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
 
 
