@@ -18,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 _STEPS = 16
 _RENEW = 4  # steps between two looks at the edges' directions
 _RATE = 0.3  # time step; with this momentum 0.34 is where it becomes unstable
-_MOMENTUM = np.float32(0.8)
+_MOMENTUM = 0.8
 _CONTRAST = 10.0  # slope, in 8-bit code values, above which a picture is an edge
 _SPREAD = 0.4  # Gaussian over which directions are averaged, in input pixels
 
@@ -50,12 +50,12 @@ def edge(frame: Frame, scale: int) -> Frame:
     return start.replace(planes=tuple(_edge_plane(low, high, frame.layout, scale) for low, high in planes))
 
 
-def back_project(high: Frame, low: Frame, *, iterations: int = 5) -> Frame:
+def back_project(high: Frame, low: Frame, *, iterations: int = 10) -> Frame:
     """`high` changed as little as needed so that shrinking it by `resample.resize` bicubic gives `low`.
 
     Iterative back-projection (Irani and Peleg, CVGIP 53, 1991): the difference between `low` and the shrunk `high`
-    is enlarged and added, `iterations` times, in float32. Each removes about two thirds of what is left; rounding
-    to code values leaves about 0.3 rms. Raises UsageError where the formats differ or `high` is the smaller one.
+    is enlarged and added, `iterations` times, in float32, and values no code has are clipped. Ten leave less than half
+    a code value rms of it, rounding included. Raises UsageError where the formats differ or `high` is the smaller one.
     """
     if high.format != low.format or high.width < low.width or high.height < low.height:
         raise UsageError(f"Back-projection wants a larger frame of one format: {high!r} does not fit {low!r}.")
@@ -63,7 +63,7 @@ def back_project(high: Frame, low: Frame, *, iterations: int = 5) -> Frame:
     for picture, given in zip(high.planes, low.planes, strict=True):
         real, want = picture.astype(np.float32), given.astype(np.float32)
         for _ in range(iterations):
-            _project(real, want)
+            _project(real, want, high.layout.peak)
         planes.append(_round(real, high.layout))
     return high.replace(planes=tuple(planes))
 
@@ -71,21 +71,26 @@ def back_project(high: Frame, low: Frame, *, iterations: int = 5) -> Frame:
 def _edge_plane(low: Plane, high: Plane, layout: PixelFormat, scale: int) -> Plane:
     unit = np.float32(1 << (layout.bits - 8))  # contrast is judged on the 8-bit scale
     want, picture = low.astype(np.float32) / unit, high.astype(np.float32) / unit
-    _project(picture, want)
+    peak = layout.peak / float(unit)
+    _project(picture, want, peak)
     before = picture
     for step in range(_STEPS):
-        picture, before = picture + _MOMENTUM * (picture - before), picture
+        ahead = picture - before
+        ahead *= _MOMENTUM
+        ahead += picture
         if step % _RENEW == 0:
-            tensor = _tensor(picture, _SPREAD * scale)
-        _diffuse(picture, tensor)
-        _project(picture, want)
+            tensor = _tensor(ahead, _SPREAD * scale)
+        _diffuse(ahead, tensor)
+        _project(ahead, want, peak)
+        picture, before = ahead, picture
     return _round(picture * unit, layout)
 
 
-def _project(picture: Float32, want: Float32) -> None:
-    """Add, enlarged, what `want` has more than the shrunk picture."""
+def _project(picture: Float32, want: Float32, peak: float) -> None:
+    """Add, enlarged, what `want` has more than the shrunk picture; clip to 0..peak; in place."""
     (height, width), (h, w) = picture.shape, want.shape
     picture += resize_real(want - resize_real(picture, w, h), width, height)
+    np.clip(picture, 0, peak, out=picture)
 
 
 def _round(picture: Float32, layout: PixelFormat) -> Plane:
