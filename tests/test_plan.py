@@ -76,7 +76,7 @@ def test_little_memory_makes_queues_and_threads_fewer(film: Path) -> None:
     assert tight.memory is not None
     assert (tight.ahead, tight.memory < free.memory) == (1, True)
     least = plan(film, "out.mkv", Options(encoding=Encoding(threads=16), memory=tight.memory - 1))
-    assert least.options.encoding.threads == 1
+    assert least.options.encoding.threads == 8
 
 
 def test_untagged_colours_are_named(film: Path, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from subpixel import engines, upsample, weights
 from subpixel.color import resolve
 from subpixel.errors import DiskError, MemoryLimitError, UsageError
-from subpixel.frames import UNSPECIFIED, Color
+from subpixel.frames import UNSPECIFIED, Color, pixel_format
 from subpixel.outcome import megabytes
 from subpixel.restore import TILE_PIXELS
 from subpixel.video import Assembly, Encoding, Keep, MediaInfo, container_of, field_order, probe, writing
@@ -21,12 +21,14 @@ from subpixel.video.outlook import outlook
 # Rough size of a restored pixel at the default quality; `estimate` measures instead of guessing.
 BITS_PER_PIXEL = {"h264": 0.06, "hevc": 0.04, "av1": 0.03, "ffv1": 5.0, "png": 10.0}
 
-# Frames that an encoder holds for its look-ahead and references, and how many more for each thread.
-ENCODER_FRAMES = {"h264": (30, 2), "hevc": (40, 4), "av1": (60, 4), "ffv1": (2, 1)}
 RGB = 0  # H.273 matrix
 AHEAD = 4  # frames by which a stage may be ahead of the next
-BASE_MEMORY = 170 << 20  # Python and the libraries
-NETWORK_BYTES = 800  # per LR pixel of a tile
+
+# Measured: what Python and the libraries take, what a network adds at rest and for each LR pixel of a tile, and how
+# many frames an encoder holds for look-ahead and references, at rest and for each thread.
+BASE_BYTES = 160 << 20
+NETWORK_BYTES, NETWORK_BYTES_PER_PIXEL = 45 << 20, 700
+ENCODER_FRAMES = {"h264": (20, 11), "hevc": (70, 15), "av1": (90, 20), "ffv1": (2, 1), "png": (2, 0)}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -271,29 +273,44 @@ def _network(options: Options) -> tuple[str | None, str | None]:
 
 def peak_memory(info: MediaInfo, options: Options, ahead: int) -> int:
     """An upper guess at the bytes in use at once, for an input like this."""
-    video = info.video
-    threads = options.encoding.threads or os.cpu_count() or 1
-    low = video.width * video.height * 3
-    high = low * options.scale**2 * (2 if "le" in video.format else 1) // 2
-    still, each = ENCODER_FRAMES.get(options.encoding.codec, (60, 4)) if not options.images else (2, 1)
-    network = 0 if options.model in upsample.METHODS else NETWORK_BYTES * min(video.width * video.height, TILE_PIXELS)
-    return BASE_MEMORY + 30 * low + network + (2 * ahead + 4 + still + each * threads) * high
+    layout, pixels = pixel_format(info.video.format), info.video.width * info.video.height
+    planes = [layout.plane_size(i, info.video.width, info.video.height) for i in range(layout.planes)]
+    low = sum(height * width for height, width in planes) * (1 if layout.bits == 8 else 2)
+    still, each = ENCODER_FRAMES["png" if options.images else options.encoding.codec]
+    encoder = still + each * _encoder_threads(options)
+    network = NETWORK_BYTES + NETWORK_BYTES_PER_PIXEL * min(pixels, TILE_PIXELS)
+    return (
+        BASE_BYTES
+        + 30 * low  # the decoder's references
+        + (0 if options.model in upsample.METHODS else network)
+        + (2 * ahead + 4 + encoder) * low * options.scale**2
+    )
+
+
+def _encoder_threads(options: Options) -> int:
+    return options.encoding.threads or round(1.5 * (os.cpu_count() or 1))
 
 
 def _within_memory(options: Options, info: MediaInfo | None) -> tuple[Options, int, int | None]:
     """(options with fewer encoder threads if need be, frames ahead, bytes at the peak)."""
     if info is None:
         return options, AHEAD, None
-    few = dataclasses.replace(options, encoding=dataclasses.replace(options.encoding, threads=1))
-    choices = [(options, AHEAD), (options, 1), (few, 1)]
-    needs = [peak_memory(info, *choice) for choice in choices]
-    for (chosen, ahead), need in zip(choices, needs, strict=True):
-        if options.memory is None or need <= options.memory:
-            return chosen, ahead, need
-    raise MemoryLimitError(
-        f"Restoring {info.video.width}x{info.video.height} by {options.scale} needs about {needs[-1] / 1e6:,.0f} MB at "
-        f"least, but --memory allows {(options.memory or 0) / 1e6:,.0f} MB; allow more, or choose a smaller --scale."
-    )
+    ahead, need = AHEAD, peak_memory(info, options, AHEAD)
+    limit, chosen = options.memory or need, options
+    while need > limit:
+        threads = _encoder_threads(chosen)
+        if ahead > 1:
+            ahead = 1
+        elif threads > 1:
+            chosen = dataclasses.replace(chosen, encoding=dataclasses.replace(chosen.encoding, threads=threads // 2))
+        else:
+            raise MemoryLimitError(
+                f"Restoring {info.video.width}x{info.video.height} by {options.scale} needs about "
+                f"{need / 1e6:,.0f} MB at least, but --memory allows {limit / 1e6:,.0f} MB; allow more, or choose "
+                "a smaller --scale."
+            )
+        need = peak_memory(info, chosen, ahead)
+    return chosen, ahead, need
 
 
 def _copied_bytes(source: str) -> int:
