@@ -111,7 +111,7 @@ def from_rgb(rgb: npt.NDArray[np.uint8] | npt.NDArray[np.uint16], format: str = 
         raise InputError(f"RGB samples become a gbrp frame, not {format!r}; convert that one by `to_yuv`.")
     if rgb.ndim != 3 or rgb.shape[2] != 3:
         raise InputError(f"RGB samples have the shape (height, width, 3), not {rgb.shape}.")
-    planes: tuple[Plane, ...] = tuple(np.ascontiguousarray(rgb[:, :, channel], rgb.dtype) for channel in (1, 2, 0))
+    planes = tuple(rgb[:, :, channel].copy() for channel in (1, 2, 0))
     return Frame(planes, format, color=_RGB)
 
 
