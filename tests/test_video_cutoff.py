@@ -23,7 +23,8 @@ FILES = {
     "cut box": (FTYP + box(b"mdat", bytes(50))[:-20], 20),
     "cut box with a long length": (FTYP + struct.pack(">I4sQ", 1, b"mdat", 1 << 33) + bytes(10), (1 << 33) - 26),
     "box to the end": (FTYP + box(b"mdat", bytes(50), claimed=0), 0),
-    "something behind the film": (FTYP + struct.pack(">I4s", 3, b"junk") + bytes(40), 0),
+    "something behind the film": (FTYP + box(b"mdat", bytes(50)) + b"Shot on a camera", 0),
+    "a length of nothing": (FTYP + box(b"free", b"", claimed=3) + box(b"mdat", bytes(50))[:-20], 20),
     "whole segment": (EBML + SEGMENT + b"\x8a" + bytes(10), 0),
     "cut segment": (EBML + SEGMENT + b"\x8a" + bytes(4), 6),
     "cut segment with a long length": (EBML + SEGMENT + b"\x01" + (1000).to_bytes(7, "big") + bytes(4), 996),
@@ -31,7 +32,7 @@ FILES = {
     "no segment": (EBML + bytes(30), 0),
     "nothing but a mark": (EBML[:4], 0),
     "whole list": (struct.pack("<4sI4s", b"RIFF", 34, b"AVI ") + bytes(30), 0),
-    "cut list": (struct.pack("<4sI4s", b"RIFF", 34, b"AVI ") + bytes(21), 9),
+    "cut list": (struct.pack("<4sI4s", b"RIFF", 34, b"AVI ") + bytes(21), 8),
     "another kind": (b"YUV4MPEG2 W1 H1\n", 0),
     "nothing": (b"", 0),
 }

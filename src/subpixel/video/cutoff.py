@@ -7,6 +7,23 @@ import struct
 from pathlib import Path
 from typing import BinaryIO
 
+_BOXES = frozenset(
+    (
+        b"ftyp",
+        b"moov",
+        b"mdat",
+        b"wide",
+        b"free",
+        b"skip",
+        b"styp",
+        b"moof",
+        b"mfra",
+        b"sidx",
+        b"uuid",
+        b"meta",
+        b"udta",
+    )
+)
 _EBML = b"\x1a\x45\xdf\xa3"
 _SEGMENT = b"\x18\x53\x80\x67"
 
@@ -19,12 +36,12 @@ def missing_bytes(path: str | Path) -> int:
     size = os.path.getsize(path)
     with open(path, "rb") as file:
         head = file.read(12)
-        if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp"):
+        if head[4:8] in _BOXES:
             end = _boxes_end(file, size)
         elif head[:4] == _EBML:
             end = _segment_end(file)
         elif head[:4] == b"RIFF" and head[8:12] == b"AVI ":
-            end = 8 + int(struct.unpack_from("<I", head, 4)[0])
+            end = 7 + int(struct.unpack_from("<I", head, 4)[0])  # some leave out the last byte, which pads
         else:
             end = 0
     return max(0, end - size)
@@ -36,14 +53,14 @@ def _boxes_end(file: BinaryIO, size: int) -> int:
     while start + 8 <= size:
         file.seek(start)
         head = file.read(16)
+        if head[4:8] not in _BOXES:
+            return size  # something else follows the film
         length = int.from_bytes(head[:4], "big")
         if length == 1:
             length = int.from_bytes(head[8:16], "big")
         if length == 0:  # to the end of the file
             return size
-        if length < 8:
-            break  # not a box: something else follows the film
-        start += length
+        start += max(length, 8)
     return start
 
 

@@ -45,6 +45,8 @@ def decode(container: av.container.InputContainer, stream: av.video.VideoStream)
                 continue
             yield from stream.codec_context.decode(None)
             raise
+        except IndexError:  # at the end PyAV trips over streams that have appeared on the way, behind ours
+            return
         started = started or bool(pictures)
         yield from pictures
 
