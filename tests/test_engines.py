@@ -47,7 +47,9 @@ def test_missing_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
     found = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "openvino" else found(name))
     assert engines.choose("auto") == "onnxruntime"
-    with pytest.raises(UsageError, match=r"openvino is not installed; install it with: pip install 'subpixel\[openvino\]'"):
+    with pytest.raises(
+        UsageError, match=r"openvino is not installed; install it with: pip install 'subpixel\[openvino\]'"
+    ):
         engines.choose("openvino")
 
 

@@ -43,7 +43,7 @@ def moving(count: int = 12, width: int = 192, height: int = 128, seed: int = 0) 
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("store")
     for k in range(2):
-        clips.write_clip(folder / f"clip{k}", moving(seed=k), 21.0, {"source": f"clip{k}"})
+        clips.write_clip(folder / f"clip{k}", moving(seed=k), Recipe(), {"source": f"clip{k}"})
     return folder
 
 
@@ -90,7 +90,20 @@ def test_crop_boxes_stay_on_even_samples() -> None:
 def test_photographs_become_moving_pictures(tmp_path: Path) -> None:
     picture = np.random.default_rng(0).integers(0, 255, (40, 60, 3), np.uint8).repeat(24, 0).repeat(24, 1)
     subprocess.run(
-        ["ffmpeg", "-v", "error", "-f", "rawvideo", "-pix_fmt", "rgb24", "-s", "1440x960", "-i", "-", tmp_path / "a.jpg"],
+        [
+            "ffmpeg",
+            "-v",
+            "error",
+            "-f",
+            "rawvideo",
+            "-pix_fmt",
+            "rgb24",
+            "-s",
+            "1440x960",
+            "-i",
+            "-",
+            tmp_path / "a.jpg",
+        ],
         input=picture.tobytes(),
         check=True,
     )
@@ -161,8 +174,23 @@ def test_a_run_refuses_other_options(store: Path, tmp_path: Path) -> None:
         train(clips.Store(store), tmp_path, dataclasses.replace(TINY, steps=1, rate=0.5))
 
 
+def test_a_store_of_another_scale_is_refused(store: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="holds pairs of scale 4, the network is of scale 2; use --scale"):
+        train(clips.Store(store), tmp_path, dataclasses.replace(TINY, scale=2))
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+def test_other_scales_start_from_the_weights_of_four(store: Path, tmp_path: Path, scale: int) -> None:
+    clips.write_clip(tmp_path / "store" / "clip", moving(width=192, height=96), Recipe(scale=scale), {"source": "clip"})
+    train(clips.Store(store), tmp_path / "four", TINY)
+    o = dataclasses.replace(TINY, scale=scale, init=str(tmp_path / "four"), steps=4)
+    train(clips.Store(tmp_path / "store"), tmp_path / "run", o)
+    made = export.export(tmp_path / "run", "tiny", tmp_path, {})
+    assert (made.scale, made.path.name) == (scale, f"tiny-x{scale}.onnx")
+
+
 def test_a_loss_that_is_no_number_stops_the_run(store: Path, tmp_path: Path) -> None:
-    with pytest.raises(FloatingPointError, match="The loss became (nan|inf) at step [0-9]+; lower --rate"):
+    with pytest.raises(FloatingPointError, match=r"The loss became (nan|inf) at step [0-9]+; lower --rate"):
         train(clips.Store(store), tmp_path, dataclasses.replace(TINY, steps=50, rate=1e30, warmup=0, loss="mse"))
 
 
@@ -171,6 +199,9 @@ def test_export_is_checked_against_torch(store: Path, tmp_path: Path, monkeypatc
     made = export.export(tmp_path / "run", "tiny", tmp_path, {"quality": {"rgb_psnr": 1.0}})
     assert weights.load(str(made.path), 4).card["quality"] == {"rgb_psnr": 1.0}
     assert made.card["training"]["steps"] == 6
-    monkeypatch.setattr(export.engines, "load", lambda *a, **k: lambda *x: tuple(np.full(1, 9.0, np.float32) for _ in "abc"))
-    with pytest.raises(VerificationError, match=r"tiny-x4\.onnx differs from the trained network by .*; do not ship it"):
+    nines = tuple(np.full(1, 9.0, np.float32) for _ in range(3))
+    monkeypatch.setattr(export.engines, "load", lambda *_, **__: lambda *_: nines)
+    with pytest.raises(
+        VerificationError, match=r"tiny-x4\.onnx differs from the trained network by .*; do not ship it"
+    ):
         export.export(tmp_path / "run", "tiny", tmp_path, {})

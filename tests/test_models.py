@@ -52,7 +52,12 @@ def test_state_and_neighbours_reach_the_result() -> None:
     net = Fast()
     for layer in (net.to_luma, net.to_chroma):
         torch.nn.init.normal_(layer.weight, std=0.1)
-    y, uv, qp, state = torch.rand(1, 3, 16, 24), torch.rand(1, 2, 8, 12), torch.zeros(1, 1, 8, 12), net.hidden(1, 16, 24)
+    y, uv, qp, state = (
+        torch.rand(1, 3, 16, 24),
+        torch.rand(1, 2, 8, 12),
+        torch.zeros(1, 1, 8, 12),
+        net.hidden(1, 16, 24),
+    )
     plain = net.step(y, uv, qp, state)[0]
     assert not torch.allclose(plain, net.step(y, uv, qp, state + 1)[0])
     assert not torch.allclose(plain, net.step(y.flip(1), uv, qp, state)[0])

@@ -18,8 +18,8 @@ from subpixel.weights import Weights
 
 Float32 = npt.NDArray[np.float32]
 
-# y (1, 3, H, W), uv (1, 2, H/2, W/2), qp (1, 1, H/2, W/2), state (1, C, H/2, W/2)
-# -> luma (1, 1, sH, sW), chroma (1, 2, sH/2, sW/2), state. Samples are limited-range code values / 255, qp is / 51.
+# Takes y (1, 3, H, W), uv (1, 2, H/2, W/2), qp (1, 1, H/2, W/2) and state (1, C, H/2, W/2); gives luma (1, 1, sH, sW),
+# chroma (1, 2, sH/2, sW/2) and the next state. Samples are limited-range code values / 255, qp is / 51.
 Step = Callable[[Float32, Float32, Float32, Float32], tuple[Float32, Float32, Float32]]
 
 PACKAGES = {"onnxruntime": "onnxruntime", "openvino": "openvino", "torch": "torch"}
@@ -38,15 +38,19 @@ def choose(engine: str) -> str:
     if engine not in PACKAGES:
         raise UsageError(f"There is no engine {engine!r}; choose auto, {', '.join(PACKAGES)}.")
     if engine not in available():
-        raise UsageError(f"The engine {engine} is not installed; install it with: pip install 'subpixel[{EXTRAS[engine]}]'")
+        raise UsageError(
+            f"The engine {engine} is not installed; install it with: pip install 'subpixel[{EXTRAS[engine]}]'"
+        )
     return engine
 
 
 def load(weights: Weights, engine: str, *, width: int, height: int, threads: int = 0) -> Step:
     """A step for tiles of this LR size (even sides) with `threads` threads (0: one per core)."""
-    build = {"onnxruntime": _onnxruntime, "openvino": _openvino, "torch": _torch}[choose(engine)]
+    name, threads = choose(engine), threads or len(os.sched_getaffinity(0))
     try:
-        return build(weights, width, height, threads or len(os.sched_getaffinity(0)))
+        if name == "torch":
+            return _torch(weights, threads)
+        return (_openvino if name == "openvino" else _onnxruntime)(weights, width, height, threads)
     except Exception as error:  # each of the three libraries raises its own kinds, most of them bare Exceptions
         raise WeightsError(f"{weights.path} cannot be loaded by {engine}: {str(error).splitlines()[0]}") from error
 
@@ -89,7 +93,7 @@ def _openvino(weights: Weights, width: int, height: int, threads: int) -> Step:
     return step
 
 
-def _torch(weights: Weights, width: int, height: int, threads: int) -> Step:
+def _torch(weights: Weights, threads: int) -> Step:
     import torch
 
     from subpixel.models import network
@@ -99,7 +103,7 @@ def _torch(weights: Weights, width: int, height: int, threads: int) -> Step:
 
     def step(y: Float32, uv: Float32, qp: Float32, state: Float32) -> tuple[Float32, Float32, Float32]:
         with torch.inference_mode():
-            luma, chroma, state = net.step(*(torch.from_numpy(a) for a in (y, uv, qp, state)))
-        return luma.numpy(), chroma.numpy(), state.numpy()
+            luma, chroma, following = net.step(*(torch.from_numpy(a) for a in (y, uv, qp, state)))
+        return luma.numpy(), chroma.numpy(), following.numpy()
 
     return step

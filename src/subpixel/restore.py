@@ -38,13 +38,19 @@ def _block_means(frame: Frame) -> npt.NDArray[np.float64]:
     luma = frame.planes[1 if frame.layout.rgb and frame.layout.planes > 1 else 0]
     height, width = (max(1, side // CUT_BLOCK) for side in luma.shape)
     rows, columns = (np.arange(n) * side // n for n, side in ((height, luma.shape[0]), (width, luma.shape[1])))
-    sums = np.add.reduceat(np.add.reduceat(luma, rows, 0, dtype=np.float64), columns, 1)
-    counts = np.outer(np.diff([*rows, luma.shape[0]]), np.diff([*columns, luma.shape[1]]))
+    sums: npt.NDArray[np.float64] = np.add.reduceat(np.add.reduceat(luma, rows, 0, dtype=np.float64), columns, 1)
+    counts: npt.NDArray[np.float64] = np.outer(np.diff([*rows, luma.shape[0]]), np.diff([*columns, luma.shape[1]]))
     return sums / counts / (frame.layout.peak / 255)
 
 
 def restore(
-    frames: Iterable[Frame], *, model: str = "fast", scale: int = 4, engine: str = "auto", threads: int = 0, warmup: int = 0
+    frames: Iterable[Frame],
+    *,
+    model: str = "fast",
+    scale: int = 4,
+    engine: str = "auto",
+    threads: int = 0,
+    warmup: int = 0,
 ) -> Iterator[Frame]:
     """Restore and enlarge a sequence of frames, all of one size and format.
 
@@ -57,7 +63,7 @@ def restore(
     if model in upsample.METHODS:
         if scale not in (1, 2, 3, 4):
             raise UsageError(f"Scale {scale} is not possible; {model} enlarges by 1, 2, 3 or 4.")
-        enlarged = (upsample.METHODS[model](frame, scale) for frame in frames)
+        enlarged: Iterator[Frame] = (upsample.METHODS[model](frame, scale) for frame in frames)
     else:
         network = weights.load(model, scale)
         enlarged = _recurrent(frames, Network(network, engines.choose(engine), threads))
@@ -124,7 +130,9 @@ class Network:
         if work.layout.planes < 3:
             return np.full((1, 2, height, width), 128 / 255, np.float32)
         small = (-(-work.height // 2), -(-work.width // 2))
-        planes = [p if p.shape == small else resample.resize(p, small[1], small[0], kernel="area") for p in work.planes[1:3]]
+        planes = [
+            p if p.shape == small else resample.resize(p, small[1], small[0], kernel="area") for p in work.planes[1:3]
+        ]
         return np.stack([color.normalise(p, work, chroma=True) for p in planes])[None]
 
     def _quantiser(self, frame: Frame, shape: tuple[int, ...]) -> Float32:

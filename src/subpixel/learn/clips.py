@@ -13,6 +13,7 @@ import dataclasses
 import fnmatch
 import itertools
 import json
+import math
 import os
 import tomllib
 from collections.abc import Iterable, Iterator
@@ -90,23 +91,24 @@ def crop(frame: Frame, box: Box) -> Frame:
     return frame.replace(planes=tuple(np.ascontiguousarray(p) for p in cut), qp=None, motion=None)
 
 
-def video_frames(path: Path, variant: Variant, box: Box) -> list[Frame]:
-    """The sharp frames of one variant: 4:2:0, 8 bits, sides multiples of 16."""
-    frames = list(itertools.islice(video.read(path, codec_info=False), variant.first + variant.frames))
+def video_frames(path: Path, variant: Variant, box: Box, scale: int) -> list[Frame]:
+    """The sharp frames of one variant: 4:2:0, 8 bits, sides multiples of 16 and of twice the scale."""
+    frames = list(
+        itertools.islice(video.read(path, codec_info=False, deinterlace="off"), variant.first + variant.frames)
+    )
     frames = frames[-variant.frames :][:: -1 if variant.backwards else 1]
-    cropped = (crop(to_8bit(f), box) for f in frames)
+    cropped = [crop(to_8bit(f), box) for f in frames]
     if variant.mirror:
-        cropped = (f.replace(planes=tuple(np.ascontiguousarray(p[:, ::-1]) for p in f.planes)) for f in cropped)
-    head, cropped = peek(cropped)
-    width, height = (int(side * variant.shrink) // 16 * 16 for side in (head.width, head.height))
+        cropped = [f.replace(planes=tuple(np.ascontiguousarray(p[:, ::-1]) for p in f.planes)) for f in cropped]
+    head = cropped[0]
+    width, height = (whole(side * variant.shrink, scale) for side in (head.width, head.height))
     return [resample.resize_frame(f, width, height, kernel="area") for f in cropped]
 
 
-def peek(frames: Iterable[Frame]) -> tuple[Frame, Iterator[Frame]]:
-    """The first frame, and the frames with it still in front."""
-    iterator = iter(frames)
-    head = next(iterator)
-    return head, itertools.chain([head], iterator)
+def whole(side: float, scale: int) -> int:
+    """The side cropped to a multiple of 16 that 4:2:0 pictures of this scale can have."""
+    unit = math.lcm(16, 2 * scale)
+    return int(side) // unit * unit
 
 
 def camera_path(rng: np.random.Generator, frames: int, still: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
@@ -114,19 +116,24 @@ def camera_path(rng: np.random.Generator, frames: int, still: bool) -> np.ndarra
     speed = rng.normal(0, [3.0, 2.0, 0.002, 0.001]) * (not still)
     shake = rng.normal(0, [0.8, 0.8, 0.0005, 0.0005], (frames + 8, 4)) * (not still)
     smooth = np.apply_along_axis(np.convolve, 0, shake, np.hanning(11)[1:-1] / 2, "valid")
-    return np.arange(frames)[:, None] * speed + np.cumsum(smooth, axis=0)[:frames]
+    path: np.ndarray[Any, np.dtype[np.float64]] = (
+        np.arange(frames)[:, None] * speed + np.cumsum(smooth, axis=0)[:frames]
+    )
+    return path
 
 
-def photo_frames(path: Path, seed: int, *, width: int = 768, height: int = 448, frames: int = 30) -> list[Frame]:
+def photo_frames(path: Path, seed: int, *, width: int, height: int, frames: int = 30) -> list[Frame]:
     """A seeded camera motion over a photograph, as limited-range 4:2:0 frames; one in four does not move."""
     rng = np.random.default_rng([seed, *path.name.encode()])
-    photo = next(iter(video.read(path, codec_info=False)))
+    photo = next(iter(video.read(path, codec_info=False, deinterlace="off")))
     # Shrinking first hides the camera's own compression and keeps every later enlargement below the sharp limit.
     factor = min(0.8, max(1.5 * width / photo.width, 1.5 * height / photo.height, 0.3))
     wide, tall = (int(side * factor) // 2 * 2 for side in (photo.width, photo.height))
     offset, scale = color.luma_levels(photo)
     canvas = [torch.from_numpy(resample.resize(photo.planes[0], wide, tall, kernel="area")) * scale + offset]
-    canvas += [torch.from_numpy(resample.resize(p, wide // 2, tall // 2, kernel="area")) * 1.0 for p in photo.planes[1:3]]
+    canvas += [
+        torch.from_numpy(resample.resize(p, wide // 2, tall // 2, kernel="area")) * 1.0 for p in photo.planes[1:3]
+    ]
     motion = camera_path(rng, frames, still=rng.random() < 0.25)
     middle = np.array([wide, tall]) / 2 - motion[:, :2].mean(axis=0)
     y, x = np.mgrid[0:height, 0:width] - np.array([height / 2 - 0.5, width / 2 - 0.5])[:, None, None]
@@ -144,13 +151,15 @@ def photo_frames(path: Path, seed: int, *, width: int = 768, height: int = 448, 
 def look(canvas: Tensor, grid: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
     """The canvas (H, W) seen at grid (2, h, w), x and y from -1 to 1, by bicubic interpolation, as code values."""
     where = torch.from_numpy(grid).permute(1, 2, 0)[None].float()
-    seen = F.grid_sample(canvas[None, None].float(), where, mode="bicubic", padding_mode="reflection", align_corners=False)
+    seen = F.grid_sample(
+        canvas[None, None].float(), where, mode="bicubic", padding_mode="reflection", align_corners=False
+    )
     return seen[0, 0].clamp(0, 255).round().to(torch.uint8).numpy()
 
 
-def write_clip(folder: Path, sharp: list[Frame], crf: float, origin: dict[str, object]) -> None:
-    """Degrade the frames by the contest's command at this CRF and write both sides."""
-    low = list(degrade_frames(sharp, Recipe(crf=crf)))
+def write_clip(folder: Path, sharp: list[Frame], recipe: Recipe, origin: dict[str, object]) -> None:
+    """Degrade the frames by the contest's command at this scale and CRF, and write both sides."""
+    low = list(degrade_frames(sharp, recipe))
     if len(low) != len(sharp):
         raise InputError(f"{origin['source']}: {len(sharp)} frames became {len(low)} after degrading.")
     part = folder.with_suffix(".part")
@@ -160,12 +169,15 @@ def write_clip(folder: Path, sharp: list[Frame], crf: float, origin: dict[str, o
             np.save(part / f"{side}_{name}.npy", np.stack([f.planes[plane] for f in frames]))
     rows = [f.qp if f.qp is not None else np.zeros((0, 0), np.int16) for f in low]
     np.save(part / "qp.npy", np.stack(rows).clip(0, 51).astype(np.uint8))
-    facts = origin | {"crf": crf, "frames": len(low), "kinds": "".join(f.kind for f in low)}
+    codec = {"scale": recipe.scale, "crf": recipe.crf, "kinds": "".join(f.kind for f in low)}
+    facts = origin | codec | {"frames": len(low)}
     (part / "clip.json").write_text(json.dumps(facts))
     os.replace(part, folder)
 
 
-def build(store: Path, videos: list[Path], photos: list[Path], boxes: dict[str, Box], seed: int = 0) -> None:
+def build(
+    store: Path, videos: list[Path], photos: list[Path], boxes: dict[str, Box], *, seed: int = 0, scale: int = 4
+) -> None:
     """Make every clip that is not in the store yet."""
     for path in videos:
         box = next((b for pattern, b in boxes.items() if fnmatch.fnmatch(path.name, pattern)), (0.0, 0.0, 1.0, 1.0))
@@ -173,23 +185,26 @@ def build(store: Path, videos: list[Path], photos: list[Path], boxes: dict[str, 
             folder = store / f"{path.stem}.{k}"
             if not folder.exists():
                 origin = {"source": path.name, **dataclasses.asdict(variant)}
-                write_clip(folder, video_frames(path, variant, box), variant.crf, origin)
+                sharp = video_frames(path, variant, box, scale)
+                write_clip(folder, sharp, Recipe(scale=scale, crf=variant.crf), origin)
                 print(folder.name, flush=True)
     for path in photos:
         folder = store / f"photo-{path.stem}"
         if not folder.exists():
-            write_clip(folder, photo_frames(path, seed), variants(path.name, seed)[0].crf, {"source": path.name})
+            recipe = Recipe(scale=scale, crf=variants(path.name, seed)[0].crf)
+            sharp = photo_frames(path, seed, width=whole(768, scale), height=whole(448, scale))
+            write_clip(folder, sharp, recipe, {"source": path.name})
             print(folder.name, flush=True)
 
 
 class Store:
-    """A built store, memory-mapped; gives random batches of aligned crops."""
+    """A built store, memory-mapped; gives random batches of aligned crops of its `scale`."""
 
-    def __init__(self, folder: Path, scale: int = 4) -> None:
-        self.scale = scale
+    def __init__(self, folder: Path) -> None:
         names = sorted(p.parent for p in folder.glob("*/clip.json"))
         if not names:
             raise InputError(f"{folder} holds no training clips; make them with python -m subpixel.learn.clips.")
+        self.scale = int(json.loads((names[0] / "clip.json").read_text())["scale"])
         self.clips = [{a: np.load(n / f"{a}.npy", mmap_mode="r") for a in ARRAYS} for n in names]
         # Long and large clips are seen more often, but not in proportion: variety is worth more than length.
         weight = np.array([c["lr_y"].size ** 0.5 for c in self.clips])
@@ -198,7 +213,9 @@ class Store:
     def sample(self, rng: np.random.Generator, *, batch: int, frames: int, crop: int, windows: int) -> list[Pair]:
         """`windows` consecutive windows of `frames` frames of `batch` random crops of crop x crop LR pixels."""
         rows = [self.crops(rng, frames * windows, crop) for _ in range(batch)]
-        y, uv, qp, target_y, target_uv = (torch.from_numpy(np.stack(part)).float() / 255 for part in zip(*rows, strict=True))
+        y, uv, qp, target_y, target_uv = (
+            torch.from_numpy(np.stack(part)).float() / 255 for part in zip(*rows, strict=True)
+        )
         pairs = []
         for k in range(windows):
             at = slice(k * frames, (k + 1) * frames)
@@ -230,8 +247,8 @@ class Store:
 
 def reflect(index: np.ndarray[Any, np.dtype[np.int64]], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Frame numbers folded back into 0..count-1, so that a short clip plays to and fro."""
-    folded = np.abs(index) % max(1, 2 * count - 2)
-    return np.where(folded >= count, 2 * count - 2 - folded, folded)
+    folded: np.ndarray[Any, np.dtype[np.int64]] = np.abs(index) % max(1, 2 * count - 2)
+    return np.minimum(folded, np.abs(2 * count - 2 - folded))
 
 
 def turn(parts: Iterable[np.ndarray[Any, Any]], way: int) -> Iterator[np.ndarray[Any, Any]]:
@@ -251,11 +268,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--videos", type=Path, action="append", default=[])
     parser.add_argument("--photos", type=Path, action="append", default=[])
     parser.add_argument("--crops", type=Path, help="TOML: file pattern = [left, top, right, bottom] as fractions")
+    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(arguments)
     boxes = tomllib.loads(args.crops.read_text()) if args.crops else {}
     listed = [sorted(p for f in folders for p in f.iterdir()) for folders in (args.videos, args.photos)]
-    build(args.store, listed[0], listed[1], {k: tuple(v) for k, v in boxes.items()}, args.seed)
+    boxes = {k: tuple(v) for k, v in boxes.items()}
+    build(args.store, listed[0], listed[1], boxes, seed=args.seed, scale=args.scale)
 
 
 if __name__ == "__main__":

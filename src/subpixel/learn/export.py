@@ -58,6 +58,7 @@ def halo(net: Fast) -> int:
 def export(run: Path, name: str, folder: Path, about: dict[str, Any]) -> weights.Weights:
     """Write NAME-xS.onnx and its card from a run's averaged weights; VerificationError if torch disagrees."""
     trained = json.loads((run / "options.json").read_text())
+    trained["init"] = Path(trained["init"]).name  # a path of the machine it was trained on tells nobody anything
     shape = FastOptions(**{k: trained[k] for k in ("scale", "channels", "blocks", "unshuffle", "recurrent", "qp")})
     net = Fast(shape)
     load_weights(net, run)
@@ -66,8 +67,16 @@ def export(run: Path, name: str, folder: Path, about: dict[str, Any]) -> weights
     with warnings.catch_warnings():
         # The exporter that needs no further package is called legacy by torch; its output is checked below.
         warnings.simplefilter("ignore")
-        names = {"input_names": ["y", "uv", "qp", "state"], "output_names": ["luma", "chroma", "next"]}
-        torch.onnx.export(Step(net), inputs(net, 64, 96), path, dynamo=False, dynamic_axes=AXES, opset_version=17, **names)
+        torch.onnx.export(
+            Step(net),
+            inputs(net, 64, 96),
+            path,
+            input_names=["y", "uv", "qp", "state"],
+            output_names=["luma", "chroma", "next"],
+            dynamic_axes=AXES,
+            opset_version=17,
+            dynamo=False,
+        )
     onnx.checker.check_model(onnx.load(path))
     card = {
         "name": name,

@@ -167,6 +167,10 @@ def train_step(run: Run, pair: Pair, hidden: Tensor, o: TrainOptions) -> tuple[f
 def train(store: Store, folder: Path, o: TrainOptions, *, report: int = 200, save_seconds: float = 60) -> Run:
     """Train to o.steps, continuing what is in `folder`; prints and logs every `report` steps."""
     folder.mkdir(parents=True, exist_ok=True)
+    if store.scale != o.scale:
+        raise UsageError(
+            f"The store holds pairs of scale {store.scale}, the network is of scale {o.scale}; use --scale."
+        )
     keep_options(folder, o)
     run = start(o)
     if (folder / "state.safetensors").exists():

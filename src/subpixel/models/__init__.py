@@ -16,7 +16,9 @@ def network(path: Path, card: dict[str, Any]) -> Fast:
 
     kind, options = MODELS[card["network"]]
     net = kind(options(**card["options"])).fuse()
-    tensors = {t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in onnx.load(path).graph.initializer}
+    tensors = {
+        t.name: torch.from_numpy(onnx.numpy_helper.to_array(t).copy()) for t in onnx.load(path).graph.initializer
+    }
     own = net.state_dict()
     net.load_state_dict({name: tensors[f"net.{name}"] for name in own})
     return net

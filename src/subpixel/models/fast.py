@@ -2,7 +2,7 @@
 
 It works on the half-resolution grid of a 4:2:0 picture, where luma unshuffled by two and the chroma
 planes meet, and adds what it has learnt to the plain bicubic enlargement. Facts and sources:
-- features below the picture's resolution: RT4KSR (Zamfir et al., CVPRW 2023), bicubic++ (Bilecen & Ayazoglu, CVPRW 2023);
+- features below the picture's resolution: RT4KSR (Zamfir et al.) and bicubic++ (Bilecen & Ayazoglu), CVPRW 2023;
 - blocks that are three branches in training and one convolution afterwards: RepVGG (Ding et al., CVPR 2021);
 - the hidden state handed from frame to frame without warping: RLSP (Fuoli et al., ICCVW 2019).
 """
@@ -16,6 +16,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+Float64 = np.ndarray[Any, np.dtype[np.float64]]
 
 BICUBIC_A = -0.6  # libswscale's bicubic; the base picture must be the one the degradation's inverse expects
 
@@ -54,18 +56,12 @@ class RepConv(nn.Module):
         point = self.point + torch.eye(len(self.point)) if self.identity else self.point
         return self.conv.weight + F.pad(point[:, :, None, None], (1, 1, 1, 1))
 
-    def fused(self) -> nn.Conv2d:
-        """The plain convolution that does the same."""
-        conv = nn.Conv2d(self.conv.in_channels, self.conv.out_channels, 3, padding=1)
-        conv.load_state_dict({"weight": self.kernel().detach(), "bias": self.conv.state_dict()["bias"]})
-        return conv
-
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, inputs, H, W) by the fused kernel."""
         return F.conv2d(x, self.kernel(), self.conv.bias, padding=1)
 
 
-def cubic(distance: np.ndarray[Any, np.dtype[np.float64]], a: float = BICUBIC_A) -> np.ndarray[Any, np.dtype[np.float64]]:
+def cubic(distance: Float64, a: float = BICUBIC_A) -> Float64:
     """Keys' cubic convolution kernel (IEEE Trans. ASSP 29, 1981) at the given distances, in samples."""
     d = np.abs(distance)
     near = (a + 2) * d**3 - (a + 3) * d**2 + 1
@@ -95,20 +91,20 @@ class Fast(nn.Module):
     base_y: Tensor
     base_uv: Tensor
 
-    def __init__(self, options: FastOptions = FastOptions()) -> None:  # noqa: B008 - frozen
+    def __init__(self, options: FastOptions = FastOptions()) -> None:
         super().__init__()
         o = self.options = options
         grid = o.unshuffle**2
         inputs = 3 * grid + 2 + int(o.qp) + (o.channels if o.recurrent else 0)
-        self.head = RepConv(inputs, o.channels)
+        self.head: RepConv | nn.Conv2d = RepConv(inputs, o.channels)
         self.blocks = nn.ModuleList(RepConv(o.channels, o.channels) for _ in range(o.blocks))
-        self.to_detail = RepConv(o.channels, o.detail * grid)
+        self.to_detail: RepConv | nn.Conv2d = RepConv(o.channels, o.detail * grid)
         self.to_luma = nn.Conv2d(o.detail + 1, o.scale**2, 3, padding=1)
         chroma_scale = o.scale if o.unshuffle == 2 else o.scale // 2
         self.to_chroma = nn.Conv2d(o.channels, 2 * chroma_scale**2, 3, padding=1)
         for layer in (self.to_luma, self.to_chroma):
-            nn.init.normal_(layer.weight, std=1e-3)
-            nn.init.zeros_(layer.bias)
+            for parameter in layer.parameters():
+                nn.init.normal_(parameter, std=1e-3)
         self.register_buffer("base_y", bicubic_kernel(o.scale, 1), persistent=False)
         self.register_buffer("base_uv", bicubic_kernel(o.scale, 2), persistent=False)
 
@@ -118,8 +114,8 @@ class Fast(nn.Module):
         Every branched layer becomes the one convolution it amounts to, and layers that read an odd number of channels
         read some of them again with zero weights: onnxruntime has a quick way for multiples of 16 alone.
         """
-        self.head, self.to_detail = widened(self.head.fused()), self.to_detail.fused()
-        self.blocks = nn.ModuleList(block.fused() for block in self.blocks)
+        self.head, self.to_detail = widened(fused(self.head)), fused(self.to_detail)
+        self.blocks = nn.ModuleList(fused(block) for block in self.blocks)
         self.to_luma = widened(self.to_luma)
         return self
 
@@ -156,6 +152,15 @@ class Fast(nn.Module):
             lumas.append(luma)
             chromas.append(chroma)
         return lumas, chromas, hidden
+
+
+def fused(layer: nn.Module) -> nn.Conv2d:
+    """The plain convolution that does what a RepConv does."""
+    if not isinstance(layer, RepConv):
+        raise TypeError(f"Only a RepConv can be fused, not {type(layer).__name__}; fuse a network once.")
+    conv = nn.Conv2d(layer.conv.in_channels, layer.conv.out_channels, 3, padding=1)
+    conv.load_state_dict({"weight": layer.kernel().detach(), "bias": layer.conv.state_dict()["bias"]})
+    return conv
 
 
 def widened(layer: nn.Conv2d, multiple: int = 16) -> nn.Conv2d:
