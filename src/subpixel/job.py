@@ -80,7 +80,7 @@ class _Job:
         self.notes: list[str] = []
         self.frames = self.resumed = 0
         self.first: Frame | None = None
-        self.began = self.reported = time.monotonic()
+        self.began = self.started = self.reported = time.monotonic()
 
     def run(self) -> Report:
         """Restore into a file or a folder of pictures."""
@@ -116,7 +116,7 @@ class _Job:
 
     def pipe(self) -> Report:
         """Restore to standard output; nothing is kept for another run."""
-        self.began = time.monotonic()
+        self.started = time.monotonic()
         frames = (frame for _, frame in self._restored(()))
         rate = None if self.todo.info is None else self.todo.info.video.rate
         with self._clock("encode"):
@@ -150,6 +150,7 @@ class _Job:
 
     def _restore(self, journal: Journal) -> None:
         """Restore and encode every chunk that is not finished yet."""
+        self.started = time.monotonic()
         with contextlib.closing(self._restored(journal.chunks)) as film:
             for number, group in itertools.groupby(film, key=lambda item: item[0]):
                 frames = self._counted((frame for _, frame in group), number)
@@ -247,7 +248,7 @@ class _Job:
             deinterlaced=todo.deinterlaced,
             kept=assembly.kept,
             dropped=assembly.dropped,
-            stages={name: round(value, 3) for name, value in busy.items()},
+            stages={name: round(max(0.0, value), 3) for name, value in busy.items()},
             notes=tuple(self.notes),
         )
 
@@ -259,7 +260,7 @@ class _Job:
             self._tell("restore", chunk)
 
     def _fps(self) -> float:
-        return (self.frames - self.resumed) / max(1e-6, time.monotonic() - self.began)
+        return (self.frames - self.resumed) / max(1e-6, time.monotonic() - self.started)
 
     def _tell(self, stage: Literal["restore", "assemble", "verify"], chunk: int) -> None:
         """Report progress, at most ten times a second while restoring."""

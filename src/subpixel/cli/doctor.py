@@ -23,9 +23,10 @@ FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "as
 
 
 def doctor(as_json: o.Json = False) -> None:
-    """Check this installation: versions, processor, disk, and a real frame through every engine and encoder.
+    """Check this installation.
 
-    What it prints belongs in a bug report. Ends with exit code 1 if something does not work.
+    Versions, processor, disk, and a real frame through every engine and encoder. What it prints belongs in a bug
+    report. Ends with exit code 1 if something does not work.
     """
     facts = {"system": _system(), "versions": _versions(), "checks": _checks()}
     broken = [name for name, result in facts["checks"].items() if result != "works"]

@@ -15,7 +15,10 @@ SCHEMA_VERSION = 1
 
 
 def probe(source: o.Input, as_json: o.Json = False) -> None:
-    """Show what a film holds: pictures, times, colours, other streams, chapters."""
+    """Show what a film holds.
+
+    Pictures, times, colours, other streams, chapters, as `upscale` sees them.
+    """
     from subpixel.video import probe as examine
 
     info = examine(source)
@@ -26,7 +29,10 @@ def probe(source: o.Input, as_json: o.Json = False) -> None:
 
 
 def models(as_json: o.Json = False) -> None:
-    """List the networks and methods with scale, size, measured quality, and whether each file is intact."""
+    """List the networks and methods.
+
+    With scale, size, measured quality, and whether each network's file is intact.
+    """
     from subpixel import upsample, weights
     from subpixel.errors import WeightsError
 

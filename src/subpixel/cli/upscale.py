@@ -55,9 +55,9 @@ def upscale(
     no_resume: o.NoResume = False,
     keep_chunks: o.KeepChunks = False,
 ) -> None:
-    """Restore and enlarge films, with their sound, subtitles, chapters and times.
+    """Restore and enlarge films.
 
-    An interrupted run is continued by the same command.
+    Sound, subtitles, chapters, times and colours are carried over. An interrupted run is continued by the same command.
     """
     from subpixel.plan import Options
     from subpixel.video import Keep
@@ -116,7 +116,10 @@ def estimate(
     threads: o.Threads = 0,
     as_json: o.Json = False,
 ) -> None:
-    """Say how long a film would take here and how large it would become, by restoring two seconds of it."""
+    """Foretell time and size of a restored film.
+
+    Two seconds of it are restored here and now.
+    """
     from subpixel.estimate import estimate as measure
     from subpixel.plan import Options
 

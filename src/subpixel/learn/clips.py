@@ -247,8 +247,9 @@ class Store:
 
 def reflect(index: np.ndarray[Any, np.dtype[np.int64]], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
     """Frame numbers folded back into 0..count-1, so that a short clip plays to and fro."""
-    folded: np.ndarray[Any, np.dtype[np.int64]] = np.abs(index) % max(1, 2 * count - 2)
-    return np.minimum(folded, np.abs(2 * count - 2 - folded))
+    last = count - 1
+    folded: np.ndarray[Any, np.dtype[np.int64]] = last - np.abs(np.abs(index) % max(1, 2 * last) - last)
+    return folded
 
 
 def turn(parts: Iterable[np.ndarray[Any, Any]], way: int) -> Iterator[np.ndarray[Any, Any]]:
