@@ -63,3 +63,9 @@ def test_a_card_that_is_none(tmp_path: Path, card: str) -> None:
     (tmp_path / "bad.json").write_text(card)
     with pytest.raises(WeightsError, match=r"The card .*bad\.json cannot be read"):
         weights.load(str(tmp_path / "bad.onnx"), 4)
+
+
+@pytest.mark.parametrize("name", ["model.pth", "a/b.ckpt", "net.safetensors"])
+def test_pickles_and_other_files_are_refused(name: str) -> None:
+    with pytest.raises(WeightsError, match=r"only \.onnx files with their \.json card can, because loading pickled"):
+        weights.load(name, 4)

@@ -71,6 +71,11 @@ def load(model: str, scale: int) -> Weights:
         if weights.scale != scale:
             raise WeightsError(f"{model} enlarges by {weights.scale}, not by {scale}; use --scale {weights.scale}.")
         return check(weights)
+    if Path(model).suffix:
+        raise WeightsError(
+            f"{model!r} cannot be used as a network: only .onnx files with their .json card can, because loading "
+            "pickled weights (.pth, .ckpt) may run a stranger's code; export it to ONNX first."
+        )
     known = shipped()
     scales = [w.scale for w in known if w.name == model]
     if not scales:
