@@ -117,10 +117,10 @@ class _Job:
     def pipe(self) -> Report:
         """Restore to standard output; nothing is kept for another run."""
         self.started = time.monotonic()
-        frames = (frame for _, frame in self._restored(()))
         rate = None if self.todo.info is None else self.todo.info.video.rate
-        with self._clock("encode"):
-            write_pipe(sys.stdout.buffer, self._counted(frames), container=self.options.container, rate=rate)
+        with contextlib.closing(self._restored(())) as film, self._clock("encode"):
+            frames = self._counted(frame for _, frame in film)
+            write_pipe(sys.stdout.buffer, frames, container=self.options.container, rate=rate)
         return self._report(Assembly(), 0, 0)
 
     def _say_what_is_found(self, journal: Journal) -> None:
