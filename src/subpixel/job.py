@@ -151,7 +151,7 @@ class _Job:
     def _restore(self, journal: Journal) -> None:
         """Restore and encode every chunk that is not finished yet."""
         self.started = time.monotonic()
-        with contextlib.closing(self._restored(journal.chunks)) as film:
+        with contextlib.closing(self._restored(journal.chunks)) as film, self._clock("encode"):
             for number, group in itertools.groupby(film, key=lambda item: item[0]):
                 frames = self._counted((frame for _, frame in group), number)
                 self._encode(journal, number, frames)
@@ -173,12 +173,11 @@ class _Job:
                 yield frame
 
         part = journal.part(number, "" if self.options.images else ".mkv")
-        with self._clock("encode"):
-            if self.options.images:
-                shutil.rmtree(part, ignore_errors=True)
-                write_images(part, listed())
-            else:
-                self._write(part, listed())
+        if self.options.images:
+            shutil.rmtree(part, ignore_errors=True)
+            write_images(part, listed())
+        else:
+            self._write(part, listed())
         journal.add(number, part, pts, durations, time_base[0])
 
     def _write(self, part: Path, frames: Iterable[Frame]) -> None:
