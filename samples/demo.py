@@ -45,7 +45,7 @@ def main() -> None:
     for model, total in scores.items():
         gain = total.rgb.psnr - scores["lanczos"].rgb.psnr
         table.add_row(METHODS[model], f"{total.rgb.psnr:.2f}", f"{total.luma.psnr:.2f}", f"{gain:+.2f}")
-    run("compare", files["fast"], files["lanczos"], ORIGINAL, "-o", OUT / "compare.html", "-y")
+    run("compare", files["fast"], files["lanczos"], LOW, ORIGINAL, "-o", OUT / "compare.html", "-y")
     console.print(table)
     console.print(f"restored film: {files['fast']}\ncomparison:    {OUT / 'compare.html'}", highlight=False)
 

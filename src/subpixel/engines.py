@@ -46,13 +46,18 @@ def choose(engine: str) -> str:
 
 def load(weights: Weights, engine: str, *, width: int, height: int, threads: int = 0) -> Step:
     """A step for tiles of this LR size (even sides) with `threads` threads (0: one per core)."""
-    name, threads = choose(engine), threads or len(os.sched_getaffinity(0))
+    name, threads = choose(engine), threads or _cores()
     try:
         if name == "torch":
             return _torch(weights, threads)
         return (_openvino if name == "openvino" else _onnxruntime)(weights, width, height, threads)
     except Exception as error:  # each of the three libraries raises its own kinds, most of them bare Exceptions
         raise WeightsError(f"{weights.path} cannot be loaded by {engine}: {str(error).splitlines()[0]}") from error
+
+
+def _cores() -> int:
+    """Cores this process may use; where the system does not say, all there are."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _onnxruntime(weights: Weights, width: int, height: int, threads: int) -> Step:
