@@ -20,7 +20,8 @@ SAMPLE = Path(__file__).parent.parent / "samples" / "bunny-original.webm"
 def make(folder: Path, seconds: float, rate: float) -> Path:
     """The sample's first 10 s at 480x270, repeated without encoding again to `seconds`."""
     short, wanted = folder / "short.mkv", folder / f"{seconds:g}.mkv"
-    shrink = ["-t", "10", "-an", "-sn", "-vf", f"fps={rate:g},scale=480:270", *["-c:v", "libx264", "-preset", "slow", "-crf", "21"]]
+    shrink = ["-t", "10", "-an", "-sn", "-vf", f"fps={rate:g},scale=480:270"]
+    shrink += ["-c:v", "libx264", "-preset", "slow", "-crf", "21"]
     run = ["ffmpeg", "-v", "error", "-y"]
     subprocess.run([*run, "-i", str(SAMPLE), *shrink, str(short)], check=True)
     loop = ["-stream_loop", "-1", "-i", str(short), "-c", "copy", "-t", str(seconds), str(wanted)]
