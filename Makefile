@@ -27,6 +27,7 @@ lint: .venv/dev.stamp
 
 bench: .venv/dev.stamp .venv/bench.stamp
 	$(BIN)/python bench/startup.py
+	$(BIN)/python bench/network.py
 	$(BIN)/python bench/speed.py $(if $(PEERS),--peers $(PEERS))
 	$(BIN)/python bench/memory.py
 
