@@ -3,8 +3,8 @@
     python bench/network.py [--model fast] [--rounds 5]
 
 For 480x270 -> 1920x1080 and 180x144 -> 720x576. "network": one step of the engine, wall clock and CPU time, the median
-and the least, each engine in processes of its own, in turn. "restore": the same with what is done around it to planes of 8 bits.
-"base": bicubic enlargement of all planes by `upsample.bicubic`, the picture that the network improves.
+and the least, each engine in processes of its own, in turn. "restore": the same with what is done around it to planes
+of 8 bits. "base": bicubic enlargement of all planes by `upsample.bicubic`, the picture that the network improves.
 """
 
 import argparse
