@@ -16,11 +16,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from subpixel.job import upscale
-
 import clips
 import peers
 from subpixel import metrics, video
+from subpixel.job import upscale
 
 Table = dict[str, list[metrics.Clip]]  # method -> one entry per clip, in the same order
 
