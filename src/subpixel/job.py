@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import gc
 import itertools
 import os
 import shutil
@@ -179,6 +181,7 @@ class _Job:
         else:
             self._write(part, listed())
         journal.add(number, part, pts, durations, time_base[0])
+        _release()
 
     def _write(self, part: Path, frames: Iterable[Frame]) -> None:
         rate = None if self.todo.info is None else self.todo.info.video.rate
@@ -293,6 +296,19 @@ def _continuable(journal: Journal) -> Iterator[None]:
         raise
     except DiskError as error:
         raise DiskError(f"{error} The finished chunks are kept: {CONTINUE}.") from error
+
+
+def _release() -> None:
+    """Give the memory of a finished chunk back to the system; without it, a long film takes more than a short one.
+
+    libav's containers and streams refer to each other, so an encoder with its frames waits for the collector, and
+    glibc keeps what is freed in pieces.
+    """
+    gc.collect()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # other C libraries have none
+        if trim is not None:
+            trim(0)
 
 
 def _gather(chunks: list[Chunk], folder: Path) -> Assembly:
