@@ -153,7 +153,7 @@ def test_training_lowers_the_loss(store: Path, tmp_path: Path) -> None:
 def test_a_killed_run_continues_bit_for_bit(store: Path, tmp_path: Path) -> None:
     """kill -9 in the middle, the same command again: the same weights as the run nobody disturbed."""
     command = [sys.executable, "-m", "subpixel.learn.train", str(store)]
-    flags = ["--steps", "30", "--batch", "2", "--frames", "2", "--crop", "16", "--channels", "8", "--blocks", "1"]
+    flags = ["--steps", "60", "--batch", "2", "--frames", "2", "--crop", "16", "--channels", "8", "--blocks", "1"]
     flags += ["--threads", "1", "--save-seconds", "0"]
     subprocess.run([*command, tmp_path / "whole", *flags], check=True, stdout=subprocess.DEVNULL)
     victim = subprocess.Popen([*command, tmp_path / "cut", *flags], stdout=subprocess.DEVNULL)
