@@ -25,7 +25,7 @@ def test_unknown_name_lists_what_there_is() -> None:
 
 
 def test_unknown_scale_lists_what_there_is() -> None:
-    with pytest.raises(WeightsError, match="not 7; choose one of these, or --model lanczos"):
+    with pytest.raises(WeightsError, match="for scale 4, not 7; use that, or --model lanczos"):
         weights.load("fast", 7)
 
 

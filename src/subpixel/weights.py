@@ -83,7 +83,7 @@ def load(model: str, scale: int) -> Weights:
         raise WeightsError(f"There is no network {model!r}; there are: {', '.join(names) or 'none'}.")
     if scale not in scales:
         raise WeightsError(
-            f"{model} is trained for scale {', '.join(map(str, sorted(scales)))}, not {scale}; "
-            f"choose one of these, or --model lanczos for any scale from 1 to 4."
+            f"{model} is trained for scale {', '.join(map(str, sorted(scales)))}, not {scale}; use that, "
+            "or --model lanczos for any scale from 1 to 4."
         )
     return check(next(w for w in known if w.name == model and w.scale == scale))
