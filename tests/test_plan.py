@@ -114,3 +114,14 @@ def test_durations(value: float, said: str) -> None:
 )
 def test_sizes(value: int, said: str) -> None:
     assert megabytes(value) == said
+
+
+def test_a_container_without_a_place_for_the_codec_is_refused(film: Path, tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError, match=r"'out\.webm' cannot hold h264: a \.webm file has no place for it"
+    ):
+        plan(film, tmp_path / "out.webm", Options(model="bicubic"))
+    av1 = Options(model="bicubic", encoding=Encoding("av1"))
+    assert plan(film, tmp_path / "out.webm", av1).output.endswith("out.webm")
+    with pytest.raises(UsageError, match=r"'out\.mov' cannot hold ffv1"):
+        plan(film, tmp_path / "out.mov", Options(model="bicubic", encoding=Encoding("ffv1")))

@@ -15,7 +15,7 @@ from subpixel.errors import DiskError, MemoryLimitError, UsageError
 from subpixel.frames import UNSPECIFIED, Color, pixel_format
 from subpixel.outcome import megabytes
 from subpixel.restore import TILE_PIXELS
-from subpixel.video import Assembly, Encoding, Keep, MediaInfo, container_of, field_order, probe, writing
+from subpixel.video import Assembly, Encoding, Keep, MediaInfo, check_holds, field_order, probe, writing
 from subpixel.video.outlook import outlook
 
 # Rough size of a restored pixel at the default quality; `estimate` measures instead of guessing.
@@ -162,7 +162,7 @@ def plan(src: str | Path, dst: str | Path, options: Options = Options()) -> Plan
         )
     streams = Assembly()
     if info is not None and output != "-" and not options.images and not Path(source).is_dir():
-        streams = outlook(output, source, options.keep)
+        streams = outlook(output, source, options.keep, encoder=options.encoding.encoder)
     width, height = size or (None, None)
     return Plan(
         source=source,
@@ -251,7 +251,7 @@ def _check_output(source: str, path: Path, options: Options) -> None:
     if path.is_dir() and not options.images:
         raise UsageError(f"{output!r} is a folder; name a file in it, such as {str(path / 'restored.mkv')!r}.")
     if not options.images:
-        container_of(path)
+        check_holds(path, options.encoding.codec)
     if options.images and path.is_dir() and any(p.suffix != ".png" for p in path.iterdir()):
         raise UsageError(f"The folder {output!r} holds more than PNG pictures; choose a new or an empty one.")
 

@@ -2,7 +2,7 @@
 
 from subpixel.video.filters import FieldOrder, rescale
 from subpixel.video.interlace import field_order
-from subpixel.video.mux import Assembly, Keep, assemble, container_of
+from subpixel.video.mux import Assembly, Keep, assemble, check_holds, container_of
 from subpixel.video.pictures import write_images, write_pipe
 from subpixel.video.probe import Chapter, MasteringDisplay, MediaInfo, StreamInfo, VideoInfo, probe
 from subpixel.video.read import read
@@ -21,6 +21,7 @@ __all__ = [
     "VideoInfo",
     "Writer",
     "assemble",
+    "check_holds",
     "container_of",
     "field_order",
     "probe",

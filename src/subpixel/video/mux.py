@@ -20,7 +20,7 @@ from subpixel.video.probe import VideoInfo, probe
 from subpixel.video.source import explained, open_source, video_stream
 from subpixel.video.write import writing
 
-__all__ = ["CONTAINERS", "Assembly", "Keep", "assemble", "container_of"]
+__all__ = ["CONTAINERS", "Assembly", "Keep", "assemble", "check_holds", "container_of"]
 
 CONTAINERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska", ".webm": "webm"}
 _CLOCKED = ("mpegts", "mpeg")  # their times count from when a transmitter was switched on
@@ -35,6 +35,16 @@ def container_of(path: str | Path) -> str:
         known = ", ".join(CONTAINERS)
         raise UsageError(f"{Path(path).name!r} does not say which container to write; end it in one of {known}.")
     return CONTAINERS[suffix]
+
+
+def check_holds(path: str | Path, codec: str) -> None:
+    """Raise UsageError if the container that `path` names cannot hold video of this codec, as FFmpeg names it."""
+    empty = av.open(io.BytesIO(), "w", format=container_of(path))  # never written to, hence never closed
+    if codec not in empty.supported_codecs:
+        raise UsageError(
+            f"{Path(path).name!r} cannot hold {codec}: a {Path(path).suffix} file has no place for it; "
+            "end the name in .mkv, or choose another --codec."
+        )
 
 
 def assemble(
@@ -53,7 +63,7 @@ def assemble(
     """Join the chunks' pictures with the other streams of `source` in `dst`, without encoding again.
 
     chunks: files of `Writer`, in order. pts, durations: of every picture in units of time_base; pts must grow.
-    The container keeps them exactly where it can: mp4, mov and nut do, Matroska rounds to milliseconds. source:
+    The container keeps them exactly where it can: mp4 and mov do, Matroska rounds to milliseconds. source:
     None for pictures alone. start, end: seconds from the source's beginning that `read` was given; the file then
     begins at 0. container: FFmpeg's name of it, from the suffix of `dst` by default. Times below 0, which files
     of these kinds do not have, are moved up with everything else, and the transmitter's clock of MPEG-TS is
