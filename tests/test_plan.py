@@ -117,9 +117,7 @@ def test_sizes(value: int, said: str) -> None:
 
 
 def test_a_container_without_a_place_for_the_codec_is_refused(film: Path, tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"'out\.webm' cannot hold h264: a \.webm file has no place for it"
-    ):
+    with pytest.raises(UsageError, match=r"'out\.webm' cannot hold h264: a \.webm file has no place for it"):
         plan(film, tmp_path / "out.webm", Options(model="bicubic"))
     av1 = Options(model="bicubic", encoding=Encoding("av1"))
     assert plan(film, tmp_path / "out.webm", av1).output.endswith("out.webm")
