@@ -17,6 +17,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from subpixel.models.restored import Restored
+
 Float64 = np.ndarray[Any, np.dtype[np.float64]]
 
 BICUBIC_A = -0.6  # libswscale's bicubic; the base picture must be the one the degradation's inverse expects
@@ -83,10 +85,12 @@ def bicubic_kernel(scale: int, planes: int) -> Tensor:
 class Fast(nn.Module):
     """Recurrent restoration and enlargement of 4:2:0 video, one frame of look-ahead.
 
-    step: y (N, 3, H, W) luma of frames t-1, t, t+1; uv (N, 2, H/2, W/2); qp (N, 1, H/2, W/2), quantiser / 51,
-    0 where unknown; hidden (N, channels, H/2, W/2). Samples are limited-range code values / 255. H, W even.
+    step: y (N, 3, H, W) luma of frames t-1, t, t+1; uv (N, 2, H/2, W/2); codec (N, 1 or 0, H/2, W/2), the maps named
+    by `codec`; state (N, *state) hidden state. Samples are limited-range code values / 255. H, W even.
     Returns luma (N, 1, sH, sW), chroma (N, 2, sH/2, sW/2), the next hidden state.
     """
+
+    later = None
 
     base_y: Tensor
     base_uv: Tensor
@@ -119,18 +123,34 @@ class Fast(nn.Module):
         self.to_luma = widened(self.to_luma)
         return self
 
-    def hidden(self, batch: int, height: int, width: int) -> Tensor:
-        """The state before the first frame: zeros (N, channels, H/u, W/u) for a luma of (height, width)."""
-        u = self.options.unshuffle
-        return torch.zeros(batch, self.options.channels, height // u, width // u)
+    @property
+    def codec(self) -> tuple[str, ...]:
+        """Names of the codec's maps it reads."""
+        return ("qp",) if self.options.qp else ()
 
-    def step(self, y: Tensor, uv: Tensor, qp: Tensor, hidden: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    @property
+    def state(self) -> tuple[int, int]:
+        """Channels of the hidden state, and how much coarser than the picture its grid is."""
+        return self.options.channels, self.options.unshuffle
+
+    @property
+    def halo(self) -> int:
+        """LR pixels around a tile that its result depends on, one of margin, made even."""
+        layers = 2 + self.options.blocks  # head, blocks, then detail or chroma, on its grid; last one on the full
+        return (layers * self.options.unshuffle + 3) // 2 * 2
+
+    @property
+    def align(self) -> int:
+        """LR pixels that a tile's upper left corner must be a multiple of."""
+        return 2
+
+    def step(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Restore one frame; see the class for shapes."""
         o = self.options
-        side = torch.cat([uv - 0.5, qp], 1) if o.qp else uv - 0.5
+        side = torch.cat([uv - 0.5, codec], 1)
         if o.unshuffle == 1:
             side = F.interpolate(side, scale_factor=2.0, mode="nearest")
-        x = [F.pixel_unshuffle(y - 0.5, o.unshuffle), side] + ([hidden] if o.recurrent else [])
+        x = [F.pixel_unshuffle(y - 0.5, o.unshuffle), side] + ([state] if o.recurrent else [])
         features = torch.relu(read(self.head, x))
         for block in self.blocks:
             features = torch.relu(block(features))
@@ -144,14 +164,14 @@ class Fast(nn.Module):
             chroma = F.pixel_shuffle(chroma + enlarge(uv, self.base_uv), o.scale)
         return luma, chroma, features
 
-    def forward(self, y: Tensor, uv: Tensor, qp: Tensor, hidden: Tensor) -> tuple[list[Tensor], list[Tensor], Tensor]:
-        """Restore T consecutive frames: y (N, T+2, H, W), uv (N, T, 2, H/2, W/2), qp (N, T, 1, H/2, W/2)."""
+    def forward(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> Restored:
+        """Restore T consecutive frames: y (N, T+2, H, W), uv (N, T, 2, H/2, W/2), codec (N, T, C, H/2, W/2)."""
         lumas, chromas = [], []
         for t in range(uv.shape[1]):
-            luma, chroma, hidden = self.step(y[:, t : t + 3], uv[:, t], qp[:, t], hidden)
+            luma, chroma, state = self.step(y[:, t : t + 3], uv[:, t], codec[:, t], state)
             lumas.append(luma)
             chromas.append(chroma)
-        return lumas, chromas, hidden
+        return Restored(torch.stack(lumas, 1), torch.stack(chromas, 1), state)
 
 
 def fused(layer: nn.Module) -> nn.Conv2d:
