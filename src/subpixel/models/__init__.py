@@ -10,11 +10,13 @@ from torch import nn
 from subpixel.models.best import Best, BestOptions
 from subpixel.models.fast import Fast, FastOptions
 from subpixel.models.frvsr import Frvsr, FrvsrOptions
+from subpixel.models.unet import UNet, UNetOptions
 
 MODELS: dict[str, tuple[Any, Any]] = {
     "fast": (Fast, FastOptions),
     "best": (Best, BestOptions),
     "frvsr": (Frvsr, FrvsrOptions),
+    "unet": (UNet, UNetOptions),
 }
 
 
