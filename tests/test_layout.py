@@ -22,7 +22,7 @@ TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
 # A module imports only from groups above its own, or from its own package.
 ORDER = [
     {"errors"},
-    {"frames"},
+    {"frames", "stop"},
     {"resample"},
     {"color"},
     {"video"},

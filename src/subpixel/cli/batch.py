@@ -1,15 +1,11 @@
-"""Several inputs, one after the other: which output each gets, signals, and what failed."""
+"""Several inputs, one after the other: which output each gets."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
-from subpixel.errors import InputError, Interrupted, UsageError
+from subpixel.errors import InputError, UsageError
 
 FILMS = {
     ".3gp", ".avi", ".flv", ".gif", ".ivf", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
@@ -64,36 +60,3 @@ def _films(name: str, recursive: bool) -> list[tuple[str, Path]]:
     raise InputError(
         f"The folder {name!r} holds no films{'' if recursive else '; add --recursive to search its folders'}."
     )
-
-
-class Stop(threading.Event):
-    """Set by the first signal; `code` is the exit code that the signal stands for."""
-
-    code = 130
-
-
-@contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Within the block, Ctrl-C and SIGTERM set the event; a second signal raises KeyboardInterrupt at once.
-
-    Whatever way the block is left because of a signal, it is by Interrupted with that signal's exit code.
-    """
-    stop = Stop()
-
-    def handle(number: int, _frame: FrameType | None) -> None:
-        stop.code = 128 + number
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    except (Interrupted, KeyboardInterrupt) as error:
-        sentence = str(error) or "Stopped at once; the finished chunks are kept: run the same command to continue."
-        interrupted = Interrupted(sentence)
-        interrupted.exit_code = stop.code
-        raise interrupted from None
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

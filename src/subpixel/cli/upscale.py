@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from subpixel.cli import options as o
-from subpixel.cli.batch import Stop, pairs, stoppable
+from subpixel.cli.batch import pairs
 from subpixel.cli.progress import Kind, choose, shown
 from subpixel.errors import BatchError, Interrupted, SubpixelError, UsageError
+from subpixel.stop import Stop, stoppable
 
 if TYPE_CHECKING:
     from subpixel.outcome import Report
@@ -90,7 +91,7 @@ def upscale(
     if skip_existing:
         films = [film for film in films if not _finished(film[1])]
     show = choose(progress)
-    with stoppable() as stop:
+    with stoppable("the finished chunks are kept") as stop:
         work = _planned if dry_run else lambda *film: _restored(*film, show=show, stop=stop)
         done, failed = _each(films, options, sample, work)
     if as_json:
@@ -127,7 +128,7 @@ def estimate(
     options = Options(
         model=model, scale=scale, engine=engine, encoding=encoding, images=codec == "png", threads=threads
     )
-    with stoppable() as stop:
+    with stoppable("the finished chunks are kept") as stop:
         found = measure(source, options, cancel=stop)
     print(json.dumps({"schema_version": SCHEMA_VERSION, **found.as_dict()}) if as_json else found)
 
