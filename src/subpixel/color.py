@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from subpixel.errors import InputError
 from subpixel.frames import FULL, LIMITED, UNSPECIFIED, Color, Frame, PixelFormat, Plane, pixel_format
-from subpixel.resample import resize
+from subpixel.resample import resize, resize_real
 
 Matrix = Literal["bt601", "bt709", "bt2020"]
 Float64 = npt.NDArray[np.float64]
@@ -158,6 +158,38 @@ def from_yuv(frame: Frame, format: str = "gbrp") -> Frame:  # noqa: A002
     )
 
 
+def to_unit(frame: Frame) -> npt.NDArray[np.float32]:
+    """RGB (3, height, width) float32 of 0..1: `to_rgb` / 255, or the same arithmetic in 16 bits for a deeper frame."""
+    peak = 255 if frame.layout.bits == 8 else 65535
+    planes = [np.empty((frame.height, frame.width), np.uint16) for _ in range(3)]
+    _decode(frame, planes, peak)
+    return np.stack(planes).astype(np.float32) / np.float32(peak)
+
+
+def from_unit(rgb: npt.NDArray[np.float32], like: Frame) -> Frame:
+    """RGB (3, height, width) of 0..1 as a frame of any size in the format, range and matrix of `like`, its times too.
+
+    The inverse of `to_unit`: chroma made small by `resample.resize_real`, bicubic; everything rounded to nearest and
+    clipped. Opacity is that of `like`, enlarged. Raises InputError for a matrix that `resolve` does not know.
+    """
+    layout, (height, width) = like.layout, rgb.shape[1:]
+    if layout.rgb:
+        black, span = _range(layout.bits, like.color.range != LIMITED)
+        real = [black + span * rgb[channel] for channel in (1, 2, 0)]
+    else:
+        matrix, full = resolve(like.color)
+        black, span = _range(layout.bits, full)
+        y, *chroma = np.tensordot(_rgb_to_yuv(matrix).astype(np.float32), rgb, 1)
+        middle, width_of_chroma = 1 << (layout.bits - 1), span if full else 224 << (layout.bits - 8)
+        tall, wide = layout.plane_size(1, width, height)
+        real = [black + span * y]
+        real += [middle + width_of_chroma * resize_real(c, wide, tall) for c in chroma if layout.planes >= 3]
+    planes: list[Plane] = [np.rint(np.clip(p, 0, layout.peak)).astype(np.dtype(layout.dtype)) for p in real]
+    if layout.alpha:
+        planes.append(resize(like.planes[-1], width, height, bits=layout.bits))
+    return like.replace(planes=tuple(planes), qp=None, motion=None)
+
+
 def _decode(frame: Frame, out: Sequence[Plane], peak: int) -> None:
     """Write red, green and blue of a frame of any format into three arrays, 0..peak."""
     layout, planes = frame.layout, frame.planes
@@ -201,6 +233,11 @@ def _decoding(matrix: Matrix, full: bool, bits: int, peak: int) -> Table:
     chroma = span if full else 224 << (bits - 8)
     unit = np.linalg.inv(_rgb_to_yuv(matrix)) * (peak * _ONE) / np.array([span, chroma, chroma])
     return tuple((-black * y - (u + v << (bits - 1)), y, u, v) for y, u, v in np.rint(unit).astype(int).tolist())
+
+
+def decoding(matrix: Matrix = "bt601") -> Float64:
+    """(3, 4): constant and weights of Y, U, V that give red, green, blue in `to_rgb`, all in 8-bit code values."""
+    return np.array(_decoding(matrix, False, 8, 255)) / _ONE
 
 
 @functools.cache

@@ -1,4 +1,7 @@
-"""Scores of videos and image folders, one pair or two folders of them."""
+"""Scores of videos and image folders, one pair or two folders of them.
+
+Codecs are loaded by what opens files alone: whoever scores frames (training does) needs none.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,11 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from subpixel import color, video
+from subpixel import color
 from subpixel.errors import InputError
 from subpixel.frames import Frame
 from subpixel.metrics.arrays import SquaredError
 from subpixel.metrics.tally import FrameCountError, Tally, consistency, tallies
-from subpixel.video.source import FILMS, IMAGES
 
 Progress = Callable[[str, int], None]
 _NOTHING = Tally()
@@ -82,6 +84,8 @@ def score(
 
 def _clips(folder: Path) -> dict[str, Path]:
     """Videos and image folders in a folder of clips, by name without suffix; empty for a file and an image folder."""
+    from subpixel.video.source import IMAGES
+
     inside = sorted(folder.iterdir()) if folder.is_dir() else []
     if any(path.suffix.lower() in IMAGES for path in inside):
         return {}
@@ -93,6 +97,8 @@ def _clips(folder: Path) -> dict[str, Path]:
 
 
 def _is_clip(path: Path) -> bool:
+    from subpixel.video.source import FILMS
+
     if path.is_dir():
         return not path.name.startswith(".")
     return path.suffix.lower() in FILMS
@@ -146,6 +152,8 @@ def _count(entry: tuple[int, str, Path]) -> int:
 
 
 def _frames(path: Path) -> Iterator[Frame]:
+    from subpixel import video
+
     # Interlaced or not, what was stored is what is scored.
     return video.read(path, deinterlace="off", codec_info=False)
 
