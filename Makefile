@@ -1,6 +1,7 @@
 # make demo    restore the sample clip (needs Python 3.11 and make only)
 # make test    install what the tests need, lint, run every test
 # make lint    ruff and mypy
+# make megengine   the environment of subpixel.learn.megengine (2 GB; needs CPython 3.10 on x86-64)
 # make bench   speed, memory, start-up and size on this machine (see bench/README.md)
 # make clean   remove the environment and what the targets left
 
@@ -8,16 +9,23 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Folder of the peers' published networks for `make bench`, see bench/peers.py.
 PEERS ?=
 
+# The first CPython 3.10 that can make an environment: MegEngine has no wheels for a later one, nor for other processors.
+PYTHON310 ?= $(shell for p in python3.10 ~/.pyenv/versions/3.10.*/bin/python3.10 \
+  ~/.local/share/uv/python/cpython-3.10.*/bin/python3.10 /opt/python/cp310-cp310/bin/python3.10; do \
+  $$p -c 'import ensurepip, platform, sys; sys.exit(sys.version_info[:2] != (3, 10) or platform.machine() not in \
+  ("x86_64", "AMD64"))' 2>/dev/null && echo $$p && break; done)
+
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check
 PIP := $(INSTALL) --quiet
 
-.PHONY: demo test lint bench packages clean
+.PHONY: demo test lint bench megengine packages clean
 
 demo: .venv/base.stamp
 	@$(BIN)/python samples/demo.py
 
 test: packages lint
+	@if [ -n "$(PYTHON310)" ]; then $(MAKE) --no-print-directory megengine; fi
 	@$(BIN)/python -m pytest
 
 lint: .venv/dev.stamp
@@ -49,6 +57,18 @@ bench: .venv/dev.stamp .venv/bench.stamp
 	$(PIP) -r bench/requirements.txt
 	@touch $@
 
+megengine: .venv-mge/stamp
+
+# OpenCV once more, without windows: the build that MegEngine asks for needs the libraries of a desktop.
+.venv-mge/stamp: src/subpixel/learn/megengine/requirements.txt
+	@[ -n "$(PYTHON310)" ] || { echo "MegEngine needs CPython 3.10 on x86-64, and none was found:" \
+	  "make megengine PYTHON310=/path/to/python3.10" >&2; exit 1; }
+	$(PYTHON310) -m venv --clear .venv-mge
+	.venv-mge/bin/python -m pip install --disable-pip-version-check --quiet -r $<
+	.venv-mge/bin/python -m pip install --disable-pip-version-check --quiet --no-deps 'opencv-python-headless>=4.10,<4.12'
+	@echo "$(CURDIR)/src" > .venv-mge/lib/python3.10/site-packages/subpixel.pth
+	@touch $@
+
 # The tests compare with the ffmpeg program and look at reports in Chromium.
 packages:
 	@missing=""; \
@@ -62,4 +82,4 @@ packages:
 	  fi; }
 
 clean:
-	rm -rf .venv demo bench/results build dist
+	rm -rf .venv .venv-mge demo bench/results build dist
