@@ -202,7 +202,8 @@ def test_public_names_are_these() -> None:
     import subpixel
 
     assert sorted(subpixel.__all__) == sorted([*PUBLIC, "__version__"])
-    for module in sorted(MODULES - {"__main__"}):  # a module must not take the place of a function of its name
+    elsewhere = {m for m in MODULES if m.startswith("learn.megengine.")}  # runs in another environment
+    for module in sorted(MODULES - elsewhere - {"__main__"}):  # none must take the place of a function of its name
         importlib.import_module(f"subpixel.{module}")
     assert all(callable(getattr(subpixel, public)) for public in PUBLIC)
 
