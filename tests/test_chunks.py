@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from subpixel import chunks
-from subpixel.chunks import LONGEST, SHORTEST, WARM_UP, Place, ahead, places, restored, timed
+from subpixel.chunks import LONGEST, SHORTEST, Place, ahead, places, restored, timed
 from subpixel.errors import SubpixelError
 
 lengths_of_shots = st.lists(st.integers(1, 400), min_size=1, max_size=6)
@@ -26,8 +26,9 @@ def cuts_between_shots(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chunks, "is_cut", lambda a, b: a.shot != b.shot)
 
 
-def divided(shots: list[int]) -> list[list[Place]]:
-    return [list(group) for _, group in itertools.groupby(places(film_of(shots)), key=lambda place: place.chunk)]
+def divided(shots: list[int], after: int = 1) -> list[list[Place]]:
+    film = places(film_of(shots), after)
+    return [list(group) for _, group in itertools.groupby(film, key=lambda place: place.chunk)]
 
 
 @given(lengths_of_shots)
@@ -42,13 +43,24 @@ def test_chunks_hold_every_frame_once_and_end_at_cuts_if_they_can(shots: list[in
     assert len(found[-1]) <= LONGEST
 
 
-@given(lengths_of_shots)
-def test_only_the_last_frame_before_a_border_inside_a_shot_sees_the_next(shots: list[int]) -> None:
-    found = divided(shots)
-    for chunk, following in itertools.pairwise(found):
-        assert (chunk[-1].following is None) == following[0].cut
-        assert all(place.following is None for place in chunk[:-1])
-    assert found[-1][-1].following is None
+@given(lengths_of_shots, st.integers(0, 12))
+def test_only_the_last_frame_of_a_chunk_sees_what_follows_of_its_shot(shots: list[int], after: int) -> None:
+    film = film_of(shots)
+    assert [len(chunk) for chunk in divided(shots, after)] == [len(chunk) for chunk in divided(shots)]
+    for chunk in divided(shots, after):
+        end = chunk[-1].frame.number + 1
+        rest = film[end : end + after]
+        assert list(chunk[-1].following) == [frame for frame in rest if frame.shot == chunk[-1].frame.shot]
+        assert all(place.following == () for place in chunk[:-1])
+
+
+@pytest.mark.parametrize("after", [0, 1, 9])
+def test_a_film_is_read_no_farther_than_needed(after: int) -> None:
+    taken: list[Any] = []
+    film = places((taken.append(f) or f for f in film_of([300])), after)  # type: ignore[func-returns-value]
+    for number in range(200):
+        next(film)
+        assert len(taken) == number + 1 + max(1, after)
 
 
 def test_no_frames_no_chunks() -> None:
@@ -76,10 +88,11 @@ class Recorder:
 
 def test_a_chunk_inside_a_shot_is_warmed_up_and_looks_ahead() -> None:
     network = Recorder()
-    found = list(restored(places(film_of([300, 60])), network))
+    found = list(restored(places(film_of([300, 60]), 5), network, before=8))
     assert [frame.number for _, frame in found] == [*range(360)]
     assert [chunk for chunk, _ in found] == [0] * 240 + [1] * 60 + [2] * 60
-    assert network.seen == [([*range(241)], 0), ([*range(240 - WARM_UP, 300)], WARM_UP), ([*range(300, 360)], 0)]
+    assert network.seen[0][0][:241] == [*range(241)]
+    assert network.seen[1:] == [([*range(232, 300)], 8), ([*range(300, 360)], 0)]
 
 
 @given(lengths_of_shots, st.sets(st.integers(0, 8)))

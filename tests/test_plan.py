@@ -13,7 +13,7 @@ from subpixel.errors import (
 from subpixel.estimate import estimate
 from subpixel.job import upscale
 from subpixel.outcome import duration, megabytes
-from subpixel.plan import Options, peak_memory, plan
+from subpixel.plan import Options, peak_memory, plan, restorer
 from subpixel.video import Encoding, probe
 
 FAST: dict[str, Any] = {"model": "bicubic", "scale": 2, "encoding": Encoding("ffv1", threads=1), "threads": 1}
@@ -32,7 +32,8 @@ def test_a_disk_too_small_is_refused_before_the_work(
     ("dst", "options", "sentence"),
     [
         ("out", {}, "does not say which container to write"),
-        ("out.mkv", {"scale": 5}, "1, 2, 3 or 4 times, not 5"),
+        ("out.mkv", {"scale": 5}, "Scale 5 is not possible; bicubic enlarges by 1, 2, 3 or 4"),
+        ("out.mkv", {"ensemble": True}, "--ensemble is for networks; bicubic gives the same in all positions"),
         ("out.mkv", {"start": 3.0, "end": 2.0}, "is empty; --end must come after --start"),
         ("-", {"images": True}, "Pictures cannot go to standard output"),
         (".", {}, "is a folder; name a file in it"),
@@ -100,8 +101,8 @@ def test_an_estimate_measures_and_leaves_nothing(film: Path, tmp_path: Path, mon
 
 
 def test_memory_is_guessed_to_grow_with_the_picture(film: Path) -> None:
-    info = probe(film)
-    assert peak_memory(info, Options(scale=4), 4) > peak_memory(info, Options(scale=2), 4) > 100e6
+    info, model = probe(film), restorer(Options())
+    assert peak_memory(info, Options(scale=4), model, 4) > peak_memory(info, Options(scale=2), model, 4) > 100e6
 
 
 @pytest.mark.parametrize(("value", "said"), [(4.24, "4.2 s"), (187, "3:07 min"), (7500, "2:05 h"), (59.99, "60.0 s")])

@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from subpixel import engines, upsample, weights
+from subpixel import engines, tiles, upsample, weights
 from subpixel.errors import UsageError, WeightsError
 from subpixel.frames import Color, Frame, pixel_format
 
@@ -107,7 +107,7 @@ def test_warm_up_frames_are_run_and_not_given() -> None:
 def test_strips_give_what_the_whole_gives(monkeypatch: pytest.MonkeyPatch, height: int) -> None:
     frames = clip(3, 70, height)
     whole = list(restore.restore(frames))
-    monkeypatch.setattr(restore, "TILE_PIXELS", 70 * 64)
+    monkeypatch.setattr(tiles, "PIXELS", 98 * 92)
     assert max(difference(a, b) for a, b in zip(whole, restore.restore(frames), strict=True)) <= 1
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -15,42 +15,67 @@ from subpixel.errors import InputError
 from subpixel.frames import Frame
 from subpixel.restore import restore as restore_frames
 
+if TYPE_CHECKING:
+    import torch
+
 RGB = npt.NDArray[np.uint8]
 
 
 @overload
 def restore(
-    frames: Iterable[Frame], *, model: str = ..., scale: int = ..., engine: str = ..., threads: int = ...
+    frames: Iterable[Frame],
+    *,
+    model: str | torch.nn.Module = ...,
+    scale: int = ...,
+    engine: str = ...,
+    device: str = ...,
+    precision: str = ...,
+    threads: int = ...,
+    tile: int = ...,
+    ensemble: bool = ...,
 ) -> Iterator[Frame]: ...
 @overload
 def restore(
-    frames: Iterable[RGB] | RGB, *, model: str = ..., scale: int = ..., engine: str = ..., threads: int = ...
+    frames: Iterable[RGB] | RGB,
+    *,
+    model: str | torch.nn.Module = ...,
+    scale: int = ...,
+    engine: str = ...,
+    device: str = ...,
+    precision: str = ...,
+    threads: int = ...,
+    tile: int = ...,
+    ensemble: bool = ...,
 ) -> Iterator[RGB]: ...
 def restore(
     frames: Iterable[Frame] | Iterable[RGB],
     *,
-    model: str = "fast",
+    model: str | torch.nn.Module = "fast",
     scale: int = 4,
     engine: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
     threads: int = 0,
+    tile: int = 0,
+    ensemble: bool = False,
 ) -> Iterator[Frame] | Iterator[RGB]:
     """Restore and enlarge a sequence of pictures, each given back as soon as it is done.
 
     frames: Frames, or 8-bit RGB pictures: a (time, height, width, 3) uint8 array or any iterable of
     (height, width, 3) uint8 arrays, full range 0-255. Gives Frames for Frames and arrays
     (scale * height, scale * width, 3) uint8 for arrays, as many as came in. Pictures of one film belong in
-    one call: the network remembers what came before. Raises InputError for arrays of another shape or type,
-    UsageError and WeightsError as `subpixel.restore` does for Frames.
+    one call: the network remembers what came before. The options are explained in `subpixel.restore.restore`.
+    Raises InputError for arrays of another shape or type, UsageError and WeightsError as it does.
     """
+    options = {name: value for name, value in locals().items() if name != "frames"}
     pictures = iter(frames)
     first = next(pictures, None)
     if first is None:
         return iter(())
     everything = itertools.chain([first], pictures)
-    options = {"model": model, "scale": scale, "engine": engine, "threads": threads}
     if isinstance(first, Frame):
         return restore_frames(everything, **options)  # type: ignore[arg-type]
-    restored = restore_frames((_frame(picture, index) for index, picture in enumerate(everything)), **options)  # type: ignore[arg-type]
+    restored = restore_frames((_frame(picture, index) for index, picture in enumerate(everything)), **options)
     return (to_rgb(frame) for frame in restored)
 
 

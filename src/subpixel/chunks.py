@@ -2,8 +2,8 @@
 
 Knows frames and networks, no files. A chunk starts at a scene cut once the one before has 48 frames,
 and after 240 frames at the latest. One that starts inside a shot is restored from a fresh state with
-the 8 frames before it as warm-up, and sees the frame after its last: so its frames are the same
-whoever restores it and whenever.
+some frames before it as warm-up and sees some after its last, as many as its model asks for: so its frames
+are the same whoever restores it and whenever.
 """
 
 from __future__ import annotations
@@ -26,7 +26,6 @@ T = TypeVar("T")
 
 SHORTEST = 48
 LONGEST = 240
-WARM_UP = 8
 
 Restore = Callable[[Iterable[Frame], int], Iterator[Frame]]
 
@@ -35,38 +34,52 @@ Restore = Callable[[Iterable[Frame], int], Iterator[Frame]]
 class Place:
     """A frame and where it stands.
 
-    chunk: its number; cut: a shot starts with this frame; following: the next frame, given to the last
-    frame of a chunk that ends inside a shot.
+    chunk: its number; cut: a shot starts with this frame; following: the next frames of the shot, given to the
+    last frame of a chunk.
     """
 
     frame: Frame
     chunk: int
     cut: bool
-    following: Frame | None = None
+    following: tuple[Frame, ...] = ()
 
 
-def places(frames: Iterable[Frame]) -> Iterator[Place]:
-    """Divide a film into chunks while it is being read; holds two frames."""
-    chunk, length, cut = 0, 0, True
-    source = iter(frames)
-    frame = next(source, None)
-    while frame is not None:
-        following = next(source, None)
-        next_cut = following is None or is_cut(frame, following)
+def places(frames: Iterable[Frame], after: int = 1) -> Iterator[Place]:
+    """Divide a film into chunks while it is being read; `after` frames of the shot follow a chunk, so many are held."""
+    chunk = length = 0
+    source = _with_cuts(frames)
+    held: collections.deque[tuple[Frame, bool]] = collections.deque()
+    while True:
+        held.extend(itertools.islice(source, max(1, after) + 1 - len(held)))  # one at least shows whether a cut comes
+        if not held:
+            return
+        frame, cut = held.popleft()
         length += 1
+        next_cut = not held or held[0][1]
         last = length >= LONGEST or (next_cut and length >= SHORTEST)
-        yield Place(frame, chunk, cut, following if last and not next_cut else None)
+        shot = itertools.takewhile(lambda item: not item[1], held)
+        yield Place(frame, chunk, cut, tuple(f for f, _ in itertools.islice(shot, after)) if last else ())
         if last:
             chunk, length = chunk + 1, 0
-        frame, cut = following, next_cut
 
 
-def restored(film: Iterable[Place], restore: Restore, done: Container[int] = ()) -> Iterator[tuple[int, Frame]]:
+def _with_cuts(frames: Iterable[Frame]) -> Iterator[tuple[Frame, bool]]:
+    """Every frame, and whether a shot starts with it."""
+    before: Frame | None = None
+    for frame in frames:
+        yield frame, before is None or is_cut(before, frame)
+        before = frame
+
+
+def restored(
+    film: Iterable[Place], restore: Restore, done: Container[int] = (), *, before: int = 0
+) -> Iterator[tuple[int, Frame]]:
     """(chunk, restored frame) for every frame of the film but those of the chunks already done.
 
-    restore: called once per chunk with its frames and how many of the first only warm up.
+    restore: called once per chunk with its frames and how many of the first only warm up; before: how many do, of a
+    chunk that starts inside a shot.
     """
-    recent: collections.deque[Frame] = collections.deque(maxlen=WARM_UP)
+    recent: collections.deque[Frame] = collections.deque(maxlen=before)
     for chunk, group in itertools.groupby(film, key=lambda place: place.chunk):
         if chunk in done:
             recent.extend(place.frame for place in group)
@@ -75,7 +88,7 @@ def restored(film: Iterable[Place], restore: Restore, done: Container[int] = ())
         warm = [] if first.cut else list(recent)
         owed: collections.deque[Frame] = collections.deque()
         for frame in restore(_fed(warm, itertools.chain([first], group), recent, owed), len(warm)):
-            if not owed:  # the frame that the last one was allowed to look ahead at
+            if not owed:  # frames that the last ones were allowed to look ahead at
                 break
             owed.popleft()
             yield chunk, frame
@@ -88,14 +101,13 @@ def _fed(
 ) -> Iterator[Frame]:
     """The frames a chunk's restoration sees; those that it must give back are noted in `owed`."""
     yield from warm
-    following = None
+    following: tuple[Frame, ...] = ()
     for place in group:
         recent.append(place.frame)
         owed.append(place.frame)
         following = place.following
         yield place.frame
-    if following is not None:
-        yield following
+    yield from following
 
 
 def timed(items: Iterable[T], spent: dict[str, float], name: str) -> Generator[T]:

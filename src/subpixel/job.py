@@ -20,8 +20,7 @@ from subpixel.errors import DiskError, InputError, Interrupted, UsageError, Veri
 from subpixel.frames import Frame
 from subpixel.journal import Chunk, Journal, finished, sha256, work_folder
 from subpixel.outcome import Progress, Report
-from subpixel.plan import Options, Plan, check_free, color_note, plan
-from subpixel.restore import restore
+from subpixel.plan import Options, Plan, check_free, color_note, plan, restorer
 from subpixel.video import Assembly, Encoding, Keep, Writer, assemble, read, verify, write_images, write_pipe, writing
 
 CONTINUE = "run the same command to continue"
@@ -42,6 +41,10 @@ def upscale(
     model: str = "fast",
     scale: int = 4,
     engine: str = "auto",
+    device: str = "auto",
+    precision: str = "auto",
+    tile: int = 0,
+    ensemble: bool = False,
     encoding: Encoding = Encoding(),
     images: bool = False,
     keep: Keep = Keep(),
@@ -143,12 +146,10 @@ class _Job:
             input_range=o.input_range,
             threads=o.threads,
         )
-        film = timed(ahead(timed(places(decoded), spent, "decode"), depth), spent, "wait")
-
-        def network(frames: Iterable[Frame], warmup: int) -> Iterator[Frame]:
-            return restore(frames, model=o.model, scale=o.scale, engine=o.engine, threads=o.threads, warmup=warmup)
-
-        return timed(ahead(timed(restored(film, network, done), spent, "network"), depth), spent, "idle")
+        model = restorer(o)
+        film = timed(ahead(timed(places(decoded, model.after), spent, "decode"), depth), spent, "wait")
+        frames = timed(restored(film, model, done, before=model.before), spent, "network")
+        return timed(ahead(frames, depth), spent, "idle")
 
     def _restore(self, journal: Journal) -> None:
         """Restore and encode every chunk that is not finished yet."""

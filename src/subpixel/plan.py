@@ -9,12 +9,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
 
-from subpixel import engines, upsample, weights
 from subpixel.color import resolve
 from subpixel.errors import DiskError, MemoryLimitError, UsageError
 from subpixel.frames import UNSPECIFIED, Color, pixel_format
 from subpixel.outcome import megabytes
-from subpixel.restore import TILE_PIXELS
+from subpixel.restore import Restorer
 from subpixel.video import Assembly, Encoding, Keep, MediaInfo, check_holds, field_order, probe, writing
 from subpixel.video.outlook import outlook
 
@@ -24,10 +23,11 @@ BITS_PER_PIXEL = {"h264": 0.06, "hevc": 0.04, "av1": 0.03, "ffv1": 5.0, "png": 1
 RGB = 0  # H.273 matrix
 AHEAD = 4  # frames by which a stage may be ahead of the next
 
-# Measured: what Python and the libraries take, what a network adds at rest and for each LR pixel of a tile, and how
-# many frames an encoder holds for look-ahead and references, at rest and for each thread.
+TILES = (512, 384, 256, 192, 128, 96, 64)  # sides of tiles that --memory may ask for
+
+# Measured: what Python and the libraries take, and how many frames an encoder holds for look-ahead and references, at
+# rest and for each thread.
 BASE_BYTES = 160 << 20
-NETWORK_BYTES, NETWORK_BYTES_PER_PIXEL = 45 << 20, 700
 ENCODER_FRAMES = {"h264": (20, 11), "hevc": (70, 15), "av1": (90, 20), "ffv1": (2, 1), "png": (2, 0)}
 
 
@@ -35,7 +35,9 @@ ENCODER_FRAMES = {"h264": (20, 11), "hevc": (70, 15), "av1": (90, 20), "ffv1": (
 class Options:
     """How to restore one film.
 
-    model: a network or method by name; scale: how many times wider and higher; engine: what runs the network;
+    model: a network or method by name; scale: how many times wider and higher; engine, device, precision: what runs
+    the network, where and in which arithmetic; tile: pixels of a tile's side, 0 for what fits; ensemble: the mean over
+    eight positions of the picture;
     encoding: codec and its settings; images: write a folder of PNG pictures instead of a film;
     keep: which other streams are copied; start, end: seconds of the input, None for its bounds;
     deinterlace: "auto" or "off"; input_matrix: "bt601", "bt709", "bt2020", input_range: "limited", "full": what the
@@ -49,6 +51,10 @@ class Options:
     model: str = "fast"
     scale: int = 4
     engine: str = "auto"
+    device: str = "auto"
+    precision: str = "auto"
+    tile: int = 0
+    ensemble: bool = False
     encoding: Encoding = dataclasses.field(default_factory=Encoding)
     images: bool = False
     keep: Keep = dataclasses.field(default_factory=Keep)
@@ -102,6 +108,8 @@ class Plan:
         lines = [f"{self.output}: {count} frames{size} {'png' if self.options.images else self.options.encoding.codec}"]
         network = f" ({self.engine}, network {self.weights_sha256[:12]})" if self.weights_sha256 else ""
         lines.append(f"  model    {self.options.model} x{self.options.scale}{network}")
+        if self.options.tile:
+            lines.append(f"  tiles    {self.options.tile}x{self.options.tile} pixels")
         if self.color:
             lines.append(f"  colour   {self.color}")
         if self.deinterlaced:
@@ -131,6 +139,8 @@ class Plan:
             "scale": o.scale,
             "network": self.weights_sha256,
             "engine": self.engine,
+            "tile": o.tile,
+            "ensemble": o.ensemble,
             "encoding": dataclasses.asdict(o.encoding),
             "images": o.images,
             "section": [o.start, o.end],
@@ -148,8 +158,8 @@ def plan(src: str | Path, dst: str | Path, options: Options = Options()) -> Plan
     source, output = str(src), str(dst)
     _check_request(source, output, options)
     info = None if source == "-" else probe(source)
-    engine, digest = _network(options)
-    options, ahead, memory = _within_memory(options, info)
+    model = restorer(options)
+    options, ahead, memory = _within_memory(options, model, info)
     frames = None if info is None else frame_count(info, options)
     size = None if info is None else (info.video.width * options.scale, info.video.height * options.scale)
     expected = None if size is None or frames is None else expected_bytes(size, frames, options)
@@ -169,8 +179,8 @@ def plan(src: str | Path, dst: str | Path, options: Options = Options()) -> Plan
         output=output,
         options=options,
         info=info,
-        engine=engine,
-        weights_sha256=digest,
+        engine=None if model.engine is None else str(model.engine),
+        weights_sha256=model.sha256,
         width=width,
         height=height,
         frames=frames,
@@ -231,8 +241,6 @@ def color_note(color: Color, matrix: str = "auto", value_range: str = "auto") ->
 
 
 def _check_request(source: str, output: str, options: Options) -> None:
-    if options.scale not in (1, 2, 3, 4):
-        raise UsageError(f"A film can be enlarged 1, 2, 3 or 4 times, not {options.scale}.")
     first, last = options.start or 0.0, options.end
     if first < 0 or (last is not None and last <= first):
         raise UsageError(f"The section from {first:g} s to {last} s is empty; --end must come after --start.")
@@ -263,26 +271,32 @@ def check_free(output: Path, options: Options) -> None:
         raise UsageError(f"{str(output)!r} exists already; add -y (overwrite) to replace it, or choose another output.")
 
 
-def _network(options: Options) -> tuple[str | None, str | None]:
-    """(engine, SHA-256 of the network), both None for a method without one."""
-    if options.model in upsample.METHODS:
-        return None, None
-    engine = engines.choose(options.engine)
-    return engine, str(weights.load(options.model, options.scale).card["sha256"])
+def restorer(options: Options) -> Restorer:
+    """The model that the options ask for, ready to be run; raises as `subpixel.restore` does."""
+    o = options
+    return Restorer(
+        o.model,
+        o.scale,
+        engine=o.engine,
+        device=o.device,
+        precision=o.precision,
+        threads=o.threads,
+        tile=o.tile,
+        ensemble=o.ensemble,
+    )
 
 
-def peak_memory(info: MediaInfo, options: Options, ahead: int) -> int:
+def peak_memory(info: MediaInfo, options: Options, model: Restorer, ahead: int) -> int:
     """An upper guess at the bytes in use at once, for an input like this."""
-    layout, pixels = pixel_format(info.video.format), info.video.width * info.video.height
+    layout = pixel_format(info.video.format)
     planes = [layout.plane_size(i, info.video.width, info.video.height) for i in range(layout.planes)]
     low = sum(height * width for height, width in planes) * (1 if layout.bits == 8 else 2)
     still, each = ENCODER_FRAMES["png" if options.images else options.encoding.codec]
     encoder = still + each * _encoder_threads(options)
-    network = NETWORK_BYTES + NETWORK_BYTES_PER_PIXEL * min(pixels, TILE_PIXELS)
     return (
         BASE_BYTES
-        + 30 * low  # the decoder's references
-        + (0 if options.model in upsample.METHODS else network)
+        + (30 + model.before + model.after) * low  # the decoder's references, and what is held for the network
+        + model.memory(info.video.width, info.video.height, options.tile)
         + (2 * ahead + 4 + encoder) * low * options.scale**2
     )
 
@@ -291,25 +305,30 @@ def _encoder_threads(options: Options) -> int:
     return options.encoding.threads or round(1.5 * (os.cpu_count() or 1))
 
 
-def _within_memory(options: Options, info: MediaInfo | None) -> tuple[Options, int, int | None]:
-    """(options with fewer encoder threads if need be, frames ahead, bytes at the peak)."""
+def _within_memory(options: Options, model: Restorer, info: MediaInfo | None) -> tuple[Options, int, int | None]:
+    """(options with fewer encoder threads and smaller tiles if need be, frames ahead, bytes at the peak)."""
     if info is None:
         return options, AHEAD, None
-    ahead, need = AHEAD, peak_memory(info, options, AHEAD)
+    ahead, need = AHEAD, peak_memory(info, options, model, AHEAD)
     limit, chosen = options.memory or need, options
+    sides = [
+        side for side in TILES if side < min(options.tile or TILES[0] + 1, max(info.video.width, info.video.height))
+    ]
     while need > limit:
         threads = _encoder_threads(chosen)
         if ahead > 1:
             ahead = 1
         elif threads > 1:
             chosen = dataclasses.replace(chosen, encoding=dataclasses.replace(chosen.encoding, threads=threads // 2))
+        elif sides and model.engine is not None:
+            chosen = dataclasses.replace(chosen, tile=sides.pop(0))
         else:
             raise MemoryLimitError(
                 f"Restoring {info.video.width}x{info.video.height} by {options.scale} needs about "
                 f"{need / 1e6:,.0f} MB at least, but --memory allows {limit / 1e6:,.0f} MB; allow more, or choose "
                 "a smaller --scale."
             )
-        need = peak_memory(info, chosen, ahead)
+        need = peak_memory(info, chosen, model, ahead)
     return chosen, ahead, need
 
 

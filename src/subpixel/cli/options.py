@@ -17,9 +17,17 @@ Output = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 
-Model = Annotated[str, typer.Option("-m", "--model", metavar="NAME", help="Network or method: see `subpixel models`.")]
+Model = Annotated[
+    str, typer.Option("-m", "--model", metavar="NAME", help="Network, method or file: see `subpixel models`.")
+]
 Scale = Annotated[int, typer.Option("-s", "--scale", help="How many times wider and higher.")]
 Engine = Annotated[Literal["auto", "onnxruntime", "openvino", "torch"], typer.Option(help="What runs the network.")]
+Device = Annotated[str, typer.Option(metavar="auto|cpu|cuda[:N]", help="Where torch runs the network.")]
+Precision = Annotated[
+    Literal["auto", "fp32", "fp16", "bf16"], typer.Option(help="Arithmetic of torch; auto is fp16 on a card.")
+]
+Tile = Annotated[int, typer.Option(min=0, help="Pixels of a tile's side; 0 for what fits.")]
+Ensemble = Annotated[bool, typer.Option("--ensemble", help="Mean over eight positions of the picture; 8 times slower.")]
 Codec = Annotated[Literal["h264", "hevc", "av1", "ffv1", "png"], typer.Option(help="png makes a folder of pictures.")]
 Crf = Annotated[
     float | None, typer.Option(help="Quality on the codec's scale, lower is better.  [default: 16 for h264]")

@@ -27,6 +27,10 @@ def upscale(
     model: o.Model = "fast",
     scale: o.Scale = 4,
     engine: o.Engine = "auto",
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    tile: o.Tile = 0,
+    ensemble: o.Ensemble = False,
     codec: o.Codec = "h264",
     crf: o.Crf = None,
     preset: o.Preset = None,
@@ -71,6 +75,10 @@ def upscale(
         model=model,
         scale=scale,
         engine=engine,
+        device=device,
+        precision=precision,
+        tile=tile,
+        ensemble=ensemble,
         encoding=_encoding(codec, crf, preset, pix_fmt, extra, threads),
         images=codec == "png",
         keep=Keep(not no_audio, not no_subs, not no_chapters, not no_attachments, not no_metadata),
@@ -109,6 +117,10 @@ def estimate(
     model: o.Model = "fast",
     scale: o.Scale = 4,
     engine: o.Engine = "auto",
+    device: o.Device = "auto",
+    precision: o.Precision = "auto",
+    tile: o.Tile = 0,
+    ensemble: o.Ensemble = False,
     codec: o.Codec = "h264",
     crf: o.Crf = None,
     preset: o.Preset = None,
@@ -126,7 +138,16 @@ def estimate(
 
     encoding = _encoding(codec, crf, preset, pix_fmt, extra, threads)
     options = Options(
-        model=model, scale=scale, engine=engine, encoding=encoding, images=codec == "png", threads=threads
+        model=model,
+        scale=scale,
+        engine=engine,
+        device=device,
+        precision=precision,
+        tile=tile,
+        ensemble=ensemble,
+        encoding=encoding,
+        images=codec == "png",
+        threads=threads,
     )
     with stoppable("the finished chunks are kept") as stop:
         found = measure(source, options, cancel=stop)
