@@ -23,8 +23,8 @@ MODELS: dict[str, tuple[Any, Any]] = {
 def describe(net: nn.Module) -> dict[str, Any]:
     """What a card says of a network: class, size, what it reads and remembers, what a tile of it needs.
 
-    codec: names of the codec's maps; state, later: [channels, divisor of the LR size] or None; halo: LR pixels of margin;
-    align: LR pixels that the upper left corner of a tile must be a multiple of.
+    codec: names of the codec's maps; state, later: [channels, divisor of the LR size] or None; halo: LR pixels of
+    margin; align: LR pixels that the upper left corner of a tile must be a multiple of.
     """
     name = next(name for name, (kind, _) in MODELS.items() if isinstance(net, kind))
     facts: Any = net

@@ -1,6 +1,6 @@
 """best: two directions, learned motion and the codec's hints, where quality matters more than time.
 
-`fast` is its first stage; what it adds is learnt on top. All of it lives on the half grid, like `fast`. Facts and sources:
+`fast` is its first stage; what it adds is learnt on top. All of it lives on the half grid. Facts and sources:
 - backward, then forward recurrence: BasicVSR (Chan et al., CVPR 2021); here the backward pass sees a window only;
 - features aligned by a learned flow and offsets per group: BasicVSR++ (CVPR 2022), CDA-VSR (CVPR 2026, 1x1 kernels);
 - frame type, quantiser and motion vectors as inputs: CAVSR (Wang et al., CVPR 2023);
@@ -130,7 +130,7 @@ class Best(nn.Module):
     @property
     def align(self) -> int:
         """LR pixels that a tile's upper left corner must be a multiple of: the flow's coarsest cells."""
-        return 2 * 2**Flow.LEVELS
+        return 2 << Flow.LEVELS
 
     def fuse(self) -> Best:
         """The form for inference, in place: branches of the first stage fused, heads of the backward pass dropped."""
@@ -174,7 +174,7 @@ class Best(nn.Module):
         o = self.options
         seen, luma = self._seen(y, uv, codec)
         own, past = state[:, : o.first_channels], state[:, o.first_channels :]
-        *base, own = self.first.step(y, uv, codec[:, : int(o.qp)], own)
+        luma_base, chroma_base, own = self.first.step(y, uv, codec[:, : int(o.qp)], own)
         flow, flows = self.flow(luma[:, 4:8], luma[:, 0:4], self._vectors(codec, future=False))
         past = warp_groups(past, flows).to(seen.dtype)
         told = [] if later is None else [later]
@@ -183,8 +183,7 @@ class Best(nn.Module):
         if o.key:
             poor = codec[:, o.qp + 2 : o.qp + 3] if o.kinds else torch.zeros_like(uv[:, :1])  # ones on B frames
             following.append(poor * past[:, o.channels :] + (1 - poor) * features)
-        more = self.heads(features, y[:, 1:2])
-        return base, more, torch.cat(following, 1), flow
+        return (luma_base, chroma_base), self.heads(features, y[:, 1:2]), torch.cat(following, 1), flow
 
     def forward(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> Restored:
         """Restore T consecutive frames: y (N, T+2, H, W), uv (N, T, 2, H/2, W/2), codec (N, T, C, H/2, W/2)."""
@@ -205,8 +204,14 @@ class Best(nn.Module):
             flows += [(flow, t - 1, t)] if t else []
         base, more = clip(bases), clip(mores)
         # While training: what the backward pass alone would add to the picture, so that it learns early.
-        early = [self.back_heads(later, y[:, t + 1 : t + 2]) for t, later in enumerate(laters) if self.training and later is not None]
-        auxiliary = [(base[0].detach() + told[0], base[1].detach() + told[1]) for told in ([clip(early)] if early else [])]
+        early = [
+            self.back_heads(later, y[:, t + 1 : t + 2])
+            for t, later in enumerate(laters)
+            if self.training and later is not None
+        ]
+        auxiliary = [
+            (base[0].detach() + told[0], base[1].detach() + told[1]) for told in ([clip(early)] if early else [])
+        ]
         return Restored(base[0] + more[0], base[1] + more[1], state, auxiliary, flows)
 
 

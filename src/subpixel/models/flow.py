@@ -6,6 +6,8 @@ picture and the other one warped. Learnt together with the network that uses it.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -49,7 +51,7 @@ def halved(planes: Tensor) -> Tensor:
 def convolutions(*channels: int) -> nn.Sequential:
     """3x3 convolutions with ReLU between them."""
     layers: list[nn.Module] = []
-    for inputs, outputs in zip(channels, channels[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(channels):
         layers += [nn.Conv2d(inputs, outputs, 3, padding=1), nn.ReLU()]
     return nn.Sequential(*layers[:-1])
 
@@ -64,7 +66,7 @@ def plausible(here: Tensor, there: Tensor, vectors: Tensor) -> Tensor:
     near = [F.avg_pool2d(e, 5, stride=1, padding=2, count_include_pad=False) for e in errors]
     # One code value of mean difference makes a fraction seven times less likely.
     weights = torch.softmax(torch.stack(near) * -500.0, 0)
-    return vectors * sum(weight * f for weight, f in zip(weights, fractions, strict=True))
+    return vectors * torch.stack([weight * f for weight, f in zip(weights, fractions, strict=True)]).sum(0)
 
 
 class Flow(nn.Module):
@@ -82,7 +84,7 @@ class Flow(nn.Module):
         self.coarse = nn.ModuleList(convolutions(4, channels, channels, 2) for _ in range(self.LEVELS))
         self.fine = convolutions(10, channels, channels, 2 + 2 * groups)
         for network in (*self.coarse, self.fine):
-            last = network[-1]  # type: ignore[index]
+            last = network[-1]
             nn.init.normal_(last.weight, std=1e-3)
             nn.init.zeros_(last.bias)
 

@@ -1,9 +1,9 @@
 """frvsr: Frame-Recurrent Video Super-Resolution (Sajjadi, Vemulapalli & Brown, CVPR 2018), the reference to beat.
 
 As published: a flow network FNet looks at two LR frames; its flow, enlarged, warps the previous HR estimate; that
-is rearranged to LR size (space to depth) and read by SRNet together with the frame. Departures, forced by 4:2:0 video: luma is
-what is fed back, chroma has a head of its own; both are added to the bicubic enlargement; the last layers are pixel
-shuffles instead of transposed convolutions.
+is rearranged to LR size (space to depth) and read by SRNet together with the frame. Departures, forced by 4:2:0 video:
+luma is what is fed back, chroma has a head of its own; both are added to the bicubic enlargement; the last layers are
+pixel shuffles instead of transposed convolutions.
 """
 
 from __future__ import annotations
@@ -110,17 +110,17 @@ class Frvsr(nn.Module):
         return self
 
     def step(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Restore one frame; no map of the codec is read."""
-        return self._step(y, uv, state)[:3]
+        """Restore one frame; codec (N, 0, H/2, W/2)."""
+        return self._step(y, uv, codec, state)[:3]
 
-    def _step(self, y: Tensor, uv: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def _step(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         scale = self.options.scale
         here = y[:, 1:2]
         flow = self.fnet(here - 0.5, y[:, :1] - 0.5).float()
         fine = F.interpolate(flow * scale, scale_factor=float(scale), mode="bilinear", align_corners=False)
         past = F.pixel_unshuffle(warp(F.pixel_shuffle(state, scale), fine), scale)
-        chroma_here = F.interpolate(uv - 0.5, scale_factor=2.0, mode="nearest")
-        features = torch.relu(self.into(torch.cat([here - 0.5, chroma_here, past.to(here.dtype)], 1)))
+        side = F.interpolate(torch.cat([uv - 0.5, codec], 1), scale_factor=2.0, mode="nearest")
+        features = torch.relu(self.into(torch.cat([here - 0.5, side, past.to(here.dtype)], 1)))
         features = self.blocks(features)
         luma = self.to_luma(features) + enlarge(here, self.base_y)
         chroma = self.to_chroma(features) + enlarge(uv, self.base_uv)
@@ -131,7 +131,7 @@ class Frvsr(nn.Module):
         """Restore T consecutive frames: y (N, T+2, H, W), uv (N, T, 2, H/2, W/2); codec (N, T, 0, H/2, W/2)."""
         lumas, chromas, flows = [], [], []
         for t in range(uv.shape[1]):
-            luma, chroma, state, flow = self._step(y[:, t : t + 3], uv[:, t], state)
+            luma, chroma, state, flow = self._step(y[:, t : t + 3], uv[:, t], codec[:, t], state)
             lumas.append(luma)
             chromas.append(chroma)
             if t:
