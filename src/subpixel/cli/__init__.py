@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from subpixel.cli import degrade, doctor, info, score, upscale
+from subpixel.cli import degrade, doctor, info, score, train, upscale
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -48,6 +48,8 @@ for command in (
     score.score,
     score.compare,
     degrade.degrade,
+    train.train,
+    train.export,
     info.probe,
     info.models,
     doctor.doctor,

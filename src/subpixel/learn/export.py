@@ -1,14 +1,12 @@
-"""A finished run as the package ships it: one ONNX file with fused layers and a JSON card, checked against torch.
-
-python -m subpixel.learn.export RUN NAME [--folder src/subpixel/weights]
-"""
+"""A run as the package ships it: ONNX files with fused layers and a JSON card, checked against torch."""
 
 from __future__ import annotations
 
-import argparse
+import dataclasses
 import hashlib
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,109 +15,101 @@ import onnx
 import torch
 from torch import Tensor, nn
 
-from subpixel import engines, weights
+from subpixel import engines, models, weights
 from subpixel.errors import VerificationError
-from subpixel.learn.train import load_weights
-from subpixel.models.fast import Fast, FastOptions
+from subpixel.learn import recipe as recipes
+from subpixel.learn import state
 
-AXES = {
-    "y": {2: "height", 3: "width"},
-    **{name: {2: "half_height", 3: "half_width"} for name in ("uv", "qp", "state")},
-}
+OUTPUTS = {"step": ("luma", "chroma", "next"), "back": ("next",)}
+OPSET = 17
+TOLERANCE = 1e-4  # largest difference of a sample in [0, 1] between torch and the exported file
 
 
-class Step(nn.Module):
-    """One step of a network with positional tensors, as the exporter traces it."""
+class Part(nn.Module):
+    """One function of a network, "step" or "back", with positional tensors, as the exporter traces it."""
 
-    def __init__(self, net: Fast) -> None:
+    def __init__(self, net: nn.Module, part: str) -> None:
         super().__init__()
-        self.net = net
+        self.net, self.part = net, part
 
-    def forward(self, y: Tensor, uv: Tensor, qp: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """As the network's `step`."""
-        return self.net.step(y, uv, qp, state)
-
-
-def inputs(net: Fast, height: int, width: int, seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Random inputs of one step for an LR picture of this size."""
-    make = torch.Generator().manual_seed(seed)
-    half = (height // 2, width // 2)
-    shapes = ((3, height, width), (2, *half), (1, *half), (net.options.channels, *half))
-    y, uv, qp, state = (torch.rand(1, *shape, generator=make) for shape in shapes)
-    return y, uv, qp, state
+    def forward(self, *tensors: Tensor) -> Any:
+        """As the network's own function."""
+        return getattr(self.net, self.part)(*tensors)
 
 
-def halo(net: Fast) -> int:
-    """LR pixels around a tile that its result depends on, one of margin, made even."""
-    layers = 2 + net.options.blocks  # head, blocks, then detail or chroma, on the half grid; last one on the full
-    return (layers * net.options.unshuffle + 3) // 2 * 2
+def export(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> weights.Weights:
+    """Write NAME-xS.onnx (of a bidirectional network also NAME-xS.back.onnx) and the card of a run's network.
 
-
-def export(run: Path, name: str, folder: Path, about: dict[str, Any]) -> weights.Weights:
-    """Write NAME-xS.onnx and its card from a run's averaged weights; VerificationError if torch disagrees."""
-    trained = json.loads((run / "options.json").read_text())
-    trained["init"] = Path(trained["init"]).name  # a path of the machine it was trained on tells nobody anything
-    shape = FastOptions(**{k: trained[k] for k in ("scale", "channels", "blocks", "unshuffle", "recurrent", "qp")})
-    net = Fast(shape)
-    load_weights(net, run)
+    The weights are the best validated ones, see `state.load_weights`; `about` is added to the card.
+    Raises VerificationError where a file computes something else than torch does.
+    """
+    net: Any = state.trained(run)
     net = net.fuse().eval()
-    path = folder / f"{name}-x{shape.scale}.onnx"
+    facts = models.describe(net)
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}-x{facts['scale']}.onnx"
+    card = {"name": name, **facts, "file": path.name, "sha256": write(net, "step", path)}
+    if facts["later"]:
+        back = path.with_suffix(".back.onnx")
+        card["back"] = {"file": back.name, "sha256": write(net, "back", back)}
+    card |= {"training": training(run), "licence": "Apache-2.0", **about}
+    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+    made = weights.check(weights.read_card(path.with_suffix(".json")))
+    for part in ("step", "back") if facts["later"] else ("step",):
+        agree(net, made, part)
+    return made
+
+
+def write(net: nn.Module, part: str, path: Path) -> str:
+    """Write one function of the network as ONNX for tiles of any size; returns the file's SHA-256."""
+    feed = inputs(net, 96, 64, part)
+    half = {2: "half_height", 3: "half_width"}
+    full = {2: "height", 3: "width"}
+    axes = {name: full if tensor.shape[-2:] == feed["y"].shape[-2:] else half for name, tensor in feed.items()}
     with warnings.catch_warnings():
         # The exporter that needs no further package is called legacy by torch; its output is checked below.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            Step(net),
-            inputs(net, 64, 96),
+            Part(net, part),
+            tuple(feed.values()),
             path,
-            input_names=["y", "uv", "qp", "state"],
-            output_names=["luma", "chroma", "next"],
-            dynamic_axes=AXES,
-            opset_version=17,
+            input_names=list(feed),
+            output_names=list(OUTPUTS[part]),
+            dynamic_axes=axes,
+            opset_version=OPSET,
             dynamo=False,
         )
     onnx.checker.check_model(onnx.load(path))
-    card = {
-        "name": name,
-        "scale": shape.scale,
-        "network": "fast",
-        "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
-        "parameters": sum(p.numel() for p in net.parameters()),
-        "halo": halo(net),
-        "options": {k: getattr(shape, k) for k in FastOptions.__dataclass_fields__},
-        "training": trained,
-        "licence": "Apache-2.0",
-        **about,
-    }
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
-    made = weights.check(weights.read_card(path.with_suffix(".json")))
-    agree(net, made)
-    return made
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def agree(net: Fast, made: weights.Weights, tolerance: float = 1e-4) -> None:
-    """Raise VerificationError unless the exported file gives what torch gives, within tolerance (samples in [0, 1])."""
-    feed = inputs(net, 48, 80, seed=1)
-    step = engines.load(made, "onnxruntime", width=80, height=48)
+def inputs(net: nn.Module, width: int, height: int, part: str, seed: int = 0) -> dict[str, Tensor]:
+    """Random inputs, by name, of one function of the network for an LR tile of this size."""
+    make = torch.Generator().manual_seed(seed)
+    shapes = engines.shapes(models.describe(net), width=width, height=height, part=part)
+    return {name: torch.rand(shape, generator=make) for name, shape in shapes.items()}
+
+
+def training(run: Path) -> dict[str, Any]:
+    """What the card says of how the network was trained; no paths, which tell nobody anything."""
+    recipe = recipes.load(run / state.RECIPE)
+    best = (run / state.BEST).exists()
+    _, facts = state.read(run / (state.BEST if best else state.STATE))
+    named = {key: Path(getattr(recipe, key)).name for key in ("init", "teacher") if getattr(recipe, key)}
+    about = {"steps": int(facts["step"]), "seed": recipe.seed, "average": recipe.average, **named}
+    return {**about, "stages": [dataclasses.asdict(stage) for stage in recipe.stages]}
+
+
+def agree(net: nn.Module, made: weights.Weights, part: str) -> None:
+    """Raise VerificationError unless the exported file gives what torch gives, within TOLERANCE."""
+    feed = inputs(net, 80, 48, part, seed=1)
+    step = engines.load(made, "onnxruntime", width=80, height=48, part=part)
     with torch.inference_mode():
-        for mine, theirs in zip(net.step(*feed), step(*(t.numpy() for t in feed)), strict=True):
-            worst = float(np.abs(mine.numpy() - theirs).max())
-            if not worst <= tolerance:
-                raise VerificationError(f"{made.path} differs from the trained network by {worst:.2g}; do not ship it.")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of `export`; --about FILE adds measured facts (JSON) to the card."""
-    parser = argparse.ArgumentParser(description=export.__doc__)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("name")
-    parser.add_argument("--folder", type=Path, default=weights.FOLDER)
-    parser.add_argument("--about", type=Path)
-    args = parser.parse_args(arguments)
-    about = json.loads(args.about.read_text()) if args.about else {}
-    made = export(args.run, args.name, args.folder, about)
-    print(f"{made.path}: {made.card['parameters']} parameters, {made.path.stat().st_size} bytes")
-
-
-if __name__ == "__main__":
-    main()
+        wanted = Part(net, part)(*feed.values())
+    wanted = wanted if isinstance(wanted, tuple) else (wanted,)
+    for mine, theirs in zip(wanted, step(*(t.numpy() for t in feed.values())), strict=True):
+        worst = float(np.abs(mine.numpy() - theirs).max())
+        if not worst <= TOLERANCE:
+            raise VerificationError(
+                f"{made.path} differs from the trained network by {worst:.2g} in its {part}; do not ship it."
+            )

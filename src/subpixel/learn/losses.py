@@ -1,9 +1,16 @@
-"""Losses in the space the score is taken in: each plane weighted by what it does to the RGB error."""
+"""Losses in the space the score is taken in: planes weighted by what they do to the RGB error, or RGB itself."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+from subpixel import color
+from subpixel.models.fast import bicubic_kernel, enlarge
+from subpixel.models.flow import warp
 
 # Squared RGB error caused by a unit error of Y, U, V through the BT.601 limited matrix, per luma sample,
 # relative to Y: (2.017^2 + 0.392^2) / (3 * 1.164^2) and (1.596^2 + 0.813^2) / (3 * 1.164^2).
@@ -20,11 +27,53 @@ def squared(error: Tensor) -> Tensor:
     return error * error
 
 
-LOSSES = {"charbonnier": charbonnier, "mse": squared}
+LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"charbonnier": charbonnier, "l1": torch.abs, "mse": squared}
 
 
-def frame_loss(kind: str, luma_error: Tensor, chroma_error: Tensor) -> Tensor:
-    """Mean loss of one batch of frames; errors (N, 1, H, W) and (N, 2, H/2, W/2) in [-1, 1]."""
+def picture_loss(kind: str, space: str, made: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor:
+    """Mean loss of pictures against others: luma (..., 1, H, W), chroma (..., 2, H/2, W/2), code values / 255.
+
+    kind: a key of LOSSES. space: "planes" (each by its weight in the RGB error) or "rgb".
+    """
     loss = LOSSES[kind]
-    chroma = loss(chroma_error).mean(dim=(0, 2, 3))
-    return loss(luma_error).mean() + WEIGHT_U * chroma[0] + WEIGHT_V * chroma[1]
+    if space == "rgb":
+        return loss(to_rgb(*made) - to_rgb(*wanted)).mean()
+    luma, chroma = (ours.float() - theirs.float() for ours, theirs in zip(made, wanted, strict=True))
+    per_plane = loss(chroma).mean(dim=[d for d in range(chroma.ndim) if d != chroma.ndim - 3])
+    return loss(luma).mean() + WEIGHT_U * per_plane[0] + WEIGHT_V * per_plane[1]
+
+
+def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
+    """(n, 3, H, W) RGB of 0 to 1 from limited-range BT.601 code values / 255, as `color.to_rgb` but not rounded.
+
+    luma (..., 1, H, W), chroma (..., 2, H/2, W/2), whose leading sides become n. Chroma is enlarged bicubically; what
+    exceeds the range is cut off, for the score does so too.
+    """
+    luma, chroma = (p.float().reshape(-1, *p.shape[-3:]) for p in (luma, chroma))
+    kernel = bicubic_kernel(2, 2).to(chroma.device)
+    yuv = torch.cat([luma, F.pixel_shuffle(enlarge(chroma, kernel), 2)], 1)
+    table = torch.from_numpy(color.decoding()).float().to(luma.device)
+    return F.conv2d(yuv, table[:, 1:, None, None], table[:, 0] / 255).clamp(0, 1)
+
+
+def warp_loss(flows: list[tuple[Tensor, int, int]], clean: Tensor) -> Tensor:
+    """Photometric Charbonnier of clean frames (N, T, 1, H, W) warped onto each other on the grid of the flows.
+
+    flows: (flow (N, 2, h, w), x and y in cells, frame it samples, frame it explains), as in `Restored`. What a flow
+    takes from beyond the border is not held against it. Zero without flows.
+    """
+    terms = []
+    for flow, source, explained in flows:
+        factor = clean.shape[-1] // flow.shape[-1]
+        there, here = (F.avg_pool2d(clean[:, t].float(), factor) for t in (source, explained))
+        seen = warp(there, flow)
+        terms.append((charbonnier(seen - here) * inside(flow)).mean())
+    return torch.stack(terms).mean() if terms else clean.new_zeros(())
+
+
+def inside(flow: Tensor) -> Tensor:
+    """(N, 1, h, w) ones where p + flow(p) lies within the picture; flow (N, 2, h, w), x and y in samples."""
+    height, width = flow.shape[-2:]
+    x = torch.arange(width, device=flow.device) + flow[:, 0]
+    y = torch.arange(height, device=flow.device)[:, None] + flow[:, 1]
+    return ((x >= 0) & (x <= width - 1) & (y >= 0) & (y <= height - 1)).float()[:, None]

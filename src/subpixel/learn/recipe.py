@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -151,8 +152,24 @@ def parse(table: Mapping[str, Any], origin: str, networks: Mapping[str, type] | 
         "validation": _filled(Validation, validation, f"{origin}, [validation]"),
     }
     recipe: Recipe = _filled(Recipe, table, origin, **fixed)
-    _check_whole(recipe, origin)
+    _check_stages(recipe, origin)
     return recipe
+
+
+def dump(recipe: Recipe) -> str:
+    """The recipe as TOML with every default spelt out, as `load` reads it."""
+    tables = [("", recipe), ("[network]", recipe.options), ("[validation]", recipe.validation)]
+    tables += [("[[stages]]", stage) for stage in recipe.stages]
+    parts = []
+    for title, table in tables:
+        lines = [title] if title else []
+        lines += [f"name = {json.dumps(recipe.network)}"] if title == "[network]" else []
+        fields = {f.name: getattr(table, f.name) for f in dataclasses.fields(table)}
+        apart = ("network", "options", "stages", "validation") if table is recipe else ()
+        # JSON writes text, numbers, lists and truth as TOML does; an empty list of stores is left out.
+        lines += [f"{k} = {json.dumps(v)}" for k, v in fields.items() if k not in apart and v != ()]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
 
 
 def continues(before: Recipe, now: Recipe, step: int) -> list[str]:
@@ -222,7 +239,16 @@ def _check(key: str, value: Any, declared: str, origin: str) -> None:
         raise UsageError(f"{origin}: {key} must be one of {', '.join(_CHOICES[key])}, not {value!r}.")
 
 
-def _check_whole(recipe: Recipe, origin: str) -> None:
+def check_teacher(recipe: Recipe) -> None:
+    """Raise UsageError where a stage distils from nothing, or a teacher is there for no stage."""
+    distils = any(stage.distil for stage in recipe.stages)
+    if distils and not recipe.teacher:
+        raise UsageError("A stage distils, but there is no teacher; add teacher = a run or a network, or --teacher.")
+    if recipe.teacher and not distils:
+        raise UsageError(f"No stage learns from the teacher {recipe.teacher!r}; add distil = 0.3 to one, or drop it.")
+
+
+def _check_stages(recipe: Recipe, origin: str) -> None:
     """Raise UsageError for values that do not fit each other."""
     for n, stage in enumerate(recipe.stages, 1):
         if stage.crop % 16:

@@ -1,236 +1,248 @@
-"""The training loop: pairs in, weights out, resumable at any second.
+"""The training loop: a recipe and pairs in, weights out; a run killed at any second goes on bit for bit.
 
-python -m subpixel.learn.train STORE RUN [--steps N ...]
-
-RUN/state.safetensors holds everything (weights, average, optimiser, generators, step); RUN/log.jsonl one line per
-report. The same command continues; options that shape the run are in RUN/options.json and must not change.
+python -m subpixel.learn.train RECIPE.toml [--out RUN ...] is `subpixel train` for machines that have torch, NumPy and
+safetensors alone. RUN/state.safetensors holds everything that changes, RUN/recipe.toml what was asked for.
 """
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-import json
 import math
-import os
+import sys
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from subpixel.errors import UsageError
-from subpixel.learn.clips import Pair, Store
-from subpixel.learn.losses import frame_loss
-from subpixel.models.fast import Fast, FastOptions
+from subpixel.errors import Interrupted, SubpixelError, UsageError
+from subpixel.learn import recipe as recipes
+from subpixel.learn import state, validate
+from subpixel.learn.log import Log, shown
+from subpixel.learn.recipe import Recipe
+from subpixel.learn.state import Run
+from subpixel.learn.step import Means, Window, equip, prepare, take_step, windows
+from subpixel.learn.team import Team, team
+from subpixel.stop import stoppable
+
+REPORT = 100  # steps between two lines of the log
+BAD_BATCH = "bad-batch.safetensors"
 
 
-@dataclasses.dataclass(frozen=True)
-class TrainOptions:
-    """One training run.
+def train(
+    recipe: Recipe,
+    out: Path,
+    *,
+    seconds: float = math.inf,
+    save_seconds: float = 60,
+    stop: threading.Event | None = None,
+) -> Run:
+    """Train to the recipe's end, from where the run in `out` stands; returns the run as it is then.
 
-    crop: LR pixels; frames: per optimiser step; windows: consecutive steps that may share a sequence and hand the
-    hidden state on; drop: chance of forgetting that state, and of hiding the quantiser map, per step.
-    bf16: pays on a processor with AVX512-BF16 or AMX alone. init: a run folder to start the weights from.
+    seconds: stop in order after so many; save_seconds: of work that a kill may cost; stop: once it is set, the state is
+    saved and Interrupted raised. Raises UsageError for a run that was begun by another recipe, SubpixelError where the
+    loss is no longer a number.
     """
-
-    steps: int = 16000
-    batch: int = 8
-    frames: int = 7
-    crop: int = 64
-    windows: int = 3
-    drop: float = 0.05
-    rate: float = 1e-3
-    final_rate: float = 1e-7
-    warmup: int = 200
-    loss: str = "charbonnier"
-    decay: float = 0.999
-    clip: float = 0.5
-    bf16: bool = False
-    seed: int = 0
-    init: str = ""
-    channels: int = 32
-    blocks: int = 4
-    unshuffle: int = 2
-    recurrent: bool = True
-    qp: bool = True
-    scale: int = 4
-
-
-def learning_rate(step: int, o: TrainOptions) -> float:
-    """Linear warm-up, then half a cosine down to final_rate (Loshchilov & Hutter, ICLR 2017)."""
-    if step < o.warmup:
-        return o.rate * (step + 1) / o.warmup
-    phase = (step - o.warmup) / max(1, o.steps - o.warmup)
-    return o.final_rate + (o.rate - o.final_rate) * 0.5 * (1 + math.cos(math.pi * min(1.0, phase)))
-
-
-@dataclasses.dataclass
-class Run:
-    """All that changes while training; saved and loaded whole."""
-
-    net: Fast
-    average: dict[str, Tensor]
-    adam: torch.optim.Adam
-    rng: np.random.Generator
-    step: int = 0
-
-
-def start(o: TrainOptions) -> Run:
-    """A fresh run: seeded weights, or those of the run named by `init`."""
-    torch.manual_seed(o.seed)
-    net = Fast(FastOptions(o.scale, o.channels, o.blocks, 12, o.unshuffle, o.recurrent, o.qp))
-    if o.init:
-        load_weights(net, Path(o.init))
-    average = {k: v.detach().clone() for k, v in net.named_parameters()}
-    adam = torch.optim.Adam(net.parameters(), lr=o.rate, betas=(0.9, 0.99))
-    return Run(net, average, adam, np.random.default_rng(o.seed))
-
-
-def load_weights(net: Fast, folder: Path) -> None:
-    """Put the averaged weights of a run into `net`; layers of another scale keep their start."""
-    state = load_file(folder / "state.safetensors")
-    own = dict(net.named_parameters())
-    for name, value in ((k[8:], v) for k, v in state.items() if k.startswith("average.")):
-        if own[name].shape == value.shape:
-            own[name].data.copy_(value)
-
-
-def save(run: Run, folder: Path) -> None:
-    """Write RUN/state.safetensors so that a cut at any moment leaves the old or the new state."""
-    tensors = {f"net.{k}": v.detach() for k, v in run.net.named_parameters()}
-    tensors |= {f"average.{k}": v for k, v in run.average.items()}
-    for name, parameter in run.net.named_parameters():
-        slot = run.adam.state.get(parameter, {})
-        tensors |= {f"adam.{name}.{k}": torch.as_tensor(v) for k, v in slot.items()}
-    facts = {"step": str(run.step), "rng": json.dumps(run.rng.bit_generator.state)}
-    part = folder / "state.part"
-    save_file({k: v.contiguous() for k, v in tensors.items()}, part, facts)
-    with open(part, "rb") as file:
-        os.fsync(file.fileno())
-    os.replace(part, folder / "state.safetensors")
-
-
-def load(run: Run, folder: Path) -> None:
-    """Continue from RUN/state.safetensors."""
-    tensors = load_file(folder / "state.safetensors")
-    with safe_open(folder / "state.safetensors", "pt") as file:
-        facts = file.metadata()
-    run.step = int(facts["step"])
-    run.rng.bit_generator.state = json.loads(facts["rng"])
-    for name, parameter in run.net.named_parameters():
-        parameter.data.copy_(tensors[f"net.{name}"])
-        run.average[name] = tensors[f"average.{name}"]
-        prefix = f"adam.{name}."
-        slot = {k[len(prefix) :]: v for k, v in tensors.items() if k.startswith(prefix)}
-        if slot:
-            run.adam.state[parameter] = slot
-
-
-def batches(store: Store, o: TrainOptions, rng: np.random.Generator) -> Iterator[list[Pair]]:
-    """Endless sequences: each a list of 1 to `windows` consecutive windows of the same crops."""
-    while True:
-        windows = int(rng.integers(1, o.windows + 1))
-        yield store.sample(rng, batch=o.batch, frames=o.frames, crop=o.crop, windows=windows)
-
-
-def train_step(run: Run, pair: Pair, hidden: Tensor, o: TrainOptions) -> tuple[float, Tensor]:
-    """One optimiser step on one window; returns the loss and the hidden state to hand on."""
-    for group in run.adam.param_groups:
-        group["lr"] = learning_rate(run.step, o)
-    qp = pair.qp * float(run.rng.random() >= o.drop)
-    with torch.autocast("cpu", torch.bfloat16, enabled=o.bf16):
-        lumas, chromas, hidden = run.net(pair.y, pair.uv, qp, hidden)
-    losses = [
-        frame_loss(o.loss, lumas[t].float() - pair.target_y[:, t], chromas[t].float() - pair.target_uv[:, t])
-        for t in range(len(lumas))
-    ]
-    loss = torch.stack(losses).mean()
-    if not torch.isfinite(loss):
-        raise FloatingPointError(f"The loss became {loss.item()} at step {run.step}; lower --rate and start again.")
-    run.adam.zero_grad()
-    loss.backward()  # type: ignore[no-untyped-call]
-    torch.nn.utils.clip_grad_norm_(run.net.parameters(), o.clip)
-    run.adam.step()
-    run.step += 1
-    decay = min(o.decay, run.step / (run.step + 10))
-    for name, parameter in run.net.named_parameters():
-        run.average[name].lerp_(parameter.detach(), 1 - decay)
-    return float(loss.detach()), hidden.detach().float()
-
-
-def train(store: Store, folder: Path, o: TrainOptions, *, report: int = 200, save_seconds: float = 60) -> Run:
-    """Train to o.steps, continuing what is in `folder`; prints and logs every `report` steps."""
-    folder.mkdir(parents=True, exist_ok=True)
-    if store.scale != o.scale:
-        raise UsageError(
-            f"The store holds pairs of scale {store.scale}, the network is of scale {o.scale}; use --scale."
-        )
-    keep_options(folder, o)
-    run = start(o)
-    if (folder / "state.safetensors").exists():
-        load(run, folder)
-    saved = began = time.monotonic()
-    losses: list[float] = []
-    while run.step < o.steps:
-        hidden = run.net.hidden(o.batch, o.crop, o.crop)
-        for pair in next(batches(store, o, run.rng)):
-            loss, hidden = train_step(run, pair, hidden, o)
-            hidden = hidden * float(run.rng.random() >= o.drop)
-            losses.append(loss)
-        if len(losses) >= report or run.step >= o.steps:
-            note(folder, run.step, losses, time.monotonic() - began)
-            began, losses = time.monotonic(), []
-        if time.monotonic() - saved > save_seconds or run.step >= o.steps:
-            save(run, folder)
-            saved = time.monotonic()
+    began = time.monotonic()
+    with team(recipe.device) as ours:
+        means = equip(recipe, ours)
+        run = begin(recipe, out, ours)
+        prepare(run.net, means)
+        log = Log(out, run.step, recipe.steps, quiet=ours.rank > 0)
+        with shown(out.name, run.step, recipe.steps, quiet=ours.rank > 0) as (tell, say):
+            loop = Loop(run, means, out, log, tell, say, began + seconds, save_seconds, stop or threading.Event())
+            try:
+                loop.to_the_end()
+            finally:
+                log.close()
     return run
 
 
-def keep_options(folder: Path, o: TrainOptions) -> None:
-    """Write RUN/options.json, or check that the run being continued was started with the same."""
-    path = folder / "options.json"
-    asked = dataclasses.asdict(o)
-    if path.exists():
-        kept = json.loads(path.read_text())
-        changed = [f"{k} was {kept.get(k)!r} and is now {v!r}" for k, v in asked.items() if kept.get(k) != v]
+def begin(recipe: Recipe, out: Path, ours: Team) -> Run:
+    """The run in `out`, or a fresh one; its recipe is written there. Raises UsageError for a run of another recipe."""
+    out.mkdir(parents=True, exist_ok=True)
+    known = (out / state.STATE).exists()
+    run = state.start(dataclasses.replace(recipe, init="") if known else recipe, ours.device)
+    if known:
+        state.load(run, out)
+        _check_same(recipe, out, run.step)
+        rows = ours.rows(recipe.stages[recipe.at(run.step)[0]].batch)
+        run.carry = {name: value[rows] for name, value in run.carry.items()}
+    if ours.rank == 0:
+        (out / state.RECIPE).write_text(recipes.dump(recipe), encoding="utf-8")
+    return run
+
+
+def _check_same(recipe: Recipe, out: Path, step: int) -> None:
+    """Raise UsageError where the recipe is not the one that made the run in `out` what it is."""
+    if (out / state.RECIPE).exists():
+        changed = recipes.continues(recipes.load(out / state.RECIPE), recipe, step)
         if changed:
-            raise UsageError(f"{folder} holds a run with other options ({'; '.join(changed)}); name another folder.")
-    path.write_text(json.dumps(asked, indent=1))
+            raise UsageError(
+                f"{out} holds a run by another recipe ({'; '.join(changed)}); name another folder with --out."
+            )
+    if step > recipe.steps:
+        raise UsageError(f"{out} holds a run of {step} steps, the recipe has {recipe.steps}; add a stage.")
 
 
-def note(folder: Path, step: int, losses: list[float], seconds: float) -> None:
-    """One line to the terminal and to RUN/log.jsonl."""
-    line = {"step": step, "loss": round(float(np.mean(losses)), 7), "seconds_per_step": round(seconds / len(losses), 4)}
-    with open(folder / "log.jsonl", "a") as file:
-        file.write(json.dumps(line) + "\n")
-    print(json.dumps(line), flush=True)
+@dataclasses.dataclass
+class Loop:
+    """A run under way, with what watches it."""
+
+    run: Run
+    means: Means
+    out: Path
+    log: Log
+    tell: Callable[[int, str], None]
+    say: Callable[[str], None]
+    deadline: float
+    save_seconds: float
+    stop: threading.Event
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    clips: list[validate.Clip] | None = None
+
+    def to_the_end(self) -> None:
+        """Step, report, validate and save until the recipe or the time is over; see `train`."""
+        run, recipe = self.run, self.means.recipe
+        first = self.means.team.rank == 0
+        saved = reported = time.monotonic()
+        for window in windows(run, self.means):
+            now = time.monotonic()
+            late = first and now > self.deadline
+            wishes = [float(self.stop.is_set() or late), float(first and now - saved > self.save_seconds)]
+            values, wishes = take_step(run, self.means, window, wishes)
+            if not all(map(math.isfinite, values.values())):
+                self.give_up(window, values)
+            self.tell(run.step, f"loss {values['main']:.5f}, {self.log.left(run.step)}")
+            reported = self.report(window, values, reported)
+            if run.step % recipe.validation.every == 0 or run.step == recipe.steps:
+                self.validate()
+            if any(wishes) or run.step == recipe.steps:
+                self.save()
+                saved = time.monotonic()
+            if wishes[0] and run.step < recipe.steps:
+                self.interrupt()
+                return
+        self.say(f"{self.out}: all {recipe.steps} steps are done.")
+
+    def report(self, window: Window, values: dict[str, float], since: float) -> float:
+        """Every REPORT steps a line of means in the log; returns the time from which the next ones count."""
+        for name, value in values.items():
+            self.sums[name] = self.sums.get(name, 0.0) + value
+        self.sums["steps"] = self.sums.get("steps", 0) + 1
+        if self.run.step % REPORT and self.run.step < self.means.recipe.steps:
+            return since
+        count = self.sums.pop("steps")
+        facts = {name: float(f"{total / count:.6g}") for name, total in self.sums.items()}
+        rate = self.means.recipe.stages[window.index].learning_rate(window.within)
+        now = time.monotonic()
+        facts |= {"stage": window.index + 1, "rate": rate, "seconds_per_step": round((now - since) / count, 4)}
+        self.log.record("train", self.run.step, facts)
+        self.sums = {}
+        return now
+
+    def validate(self) -> None:
+        """Restore and score the validation clips by the averaged weights; keep these where they are the best so far."""
+        recipe, run, ours = self.means.recipe, self.run, self.means.team
+        if not recipe.validation.clips:
+            return
+        began = time.monotonic()
+        if self.clips is None:
+            self.clips = validate.clips(Path(recipe.validation.clips), recipe.validation.first, recipe.options.scale)
+        result = validate.validate(state.averaged(recipe, run), self.clips, recipe.options.scale, ours)
+        better = result.rgb > run.best
+        run.best = max(run.best, result.rgb)
+        seconds = round(time.monotonic() - began, 1)
+        self.log.record("validation", run.step, result.as_dict() | {"best": better, "seconds": seconds})
+        self.say(
+            f"{self.out.name}, step {run.step}: RGB {result.rgb:.3f} dB, Y {result.luma:.3f} dB"
+            f"{', the best so far' if better else ''}"
+        )
+        if ours.rank == 0 and better:
+            state.save_best(run, self.out)
+        if ours.rank == 0 and result.strip is not None:
+            (self.out / f"strip-{run.step:07}.png").write_bytes(validate.png(result.strip))
+
+    def save(self) -> None:
+        """Write the state, of all processes together."""
+        whole = {name: self.means.team.together(value) for name, value in self.run.carry.items()}
+        if self.means.team.rank == 0:
+            state.save(dataclasses.replace(self.run, carry=whole), self.out)
+
+    def interrupt(self) -> None:
+        """Say how to go on; raises Interrupted unless the time that was given is over."""
+        where = f"at step {self.run.step} of {self.means.recipe.steps}; run the same command to continue."
+        if self.stop.is_set():
+            raise Interrupted(f"Stopped {where}")
+        self.say(f"Time is over {where}")
+
+    def give_up(self, window: Window, values: dict[str, float]) -> None:
+        """Save the batch that gave a loss or a gradient that is not a number, and raise SubpixelError."""
+        path = self.out / BAD_BATCH
+        pair = window.pair
+        tensors = {field.name: getattr(pair, field.name) for field in dataclasses.fields(pair)}
+        tensors |= {f"carry.{name}": self.means.team.together(value) for name, value in self.run.carry.items()}
+        if self.means.team.rank == 0:
+            state.write(path, tensors, {"step": str(self.run.step), **{k: repr(v) for k, v in values.items()}})
+        what = "loss" if not math.isfinite(values["total"]) else "gradient's norm"
+        number = values["total"] if what == "loss" else values["norm"]
+        raise SubpixelError(
+            f"The {what} became {number} at step {self.run.step} (stage {window.index + 1}); its batch is in {path}. "
+            f"Start another run with a lower rate, from these weights with --init {self.out} where they are still good."
+        )
+
+
+def command(
+    recipe: Path,
+    *,
+    out: Path | None = None,
+    store: Sequence[Path] = (),
+    validation: Path | None = None,
+    init: Path | None = None,
+    teacher: str | None = None,
+    device: str | None = None,
+    threads: int = 0,
+    seconds: float | None = None,
+    save_seconds: float = 60,
+) -> None:
+    """Train by the recipe in a file, some of whose paths are replaced; arguments as the command's options."""
+    asked = recipes.load(recipe)
+    chosen = dataclasses.replace(
+        asked,
+        out=str(out or asked.out),
+        store=tuple(map(str, store)) or asked.store,
+        validation=dataclasses.replace(asked.validation, clips=str(validation or asked.validation.clips)),
+        init=str(init or asked.init),
+        teacher=teacher or asked.teacher,
+        device=device or asked.device,
+    )
+    if not chosen.out:
+        raise UsageError(f"{recipe} does not say where the run goes; add out = a folder, or --out.")
+    if threads:
+        torch.set_num_threads(threads)
+    with stoppable(f"the state of at most {save_seconds:g} s ago is kept") as stop:
+        train(chosen, Path(chosen.out), seconds=seconds or math.inf, save_seconds=save_seconds, stop=stop)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Command line: every field of TrainOptions is a flag."""
-    parser = argparse.ArgumentParser(description=train.__doc__)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("run", type=Path)
-    parser.add_argument("--threads", type=int, default=0, help="0: as many as torch chooses")
-    parser.add_argument("--save-seconds", type=float, default=60, help="at most this much work is lost by a kill")
-    for field in dataclasses.fields(TrainOptions):
-        kind: Any = type(field.default)
-        flag = f"--{field.name.replace('_', '-')}"
-        if kind is bool:
-            parser.add_argument(flag, action=argparse.BooleanOptionalAction, default=field.default)
-        else:
-            parser.add_argument(flag, type=kind, default=field.default)
-    args = vars(parser.parse_args(arguments))
-    store, folder, threads, save_seconds = (args.pop(k) for k in ("store", "run", "threads", "save_seconds"))
-    if threads:
-        torch.set_num_threads(threads)
-    train(Store(store), folder, TrainOptions(**args), save_seconds=save_seconds)
+    """Command line of `command`, the same as that of `subpixel train`."""
+    parser = argparse.ArgumentParser(prog="python -m subpixel.learn.train", description=train.__doc__)
+    parser.add_argument("recipe", type=Path)
+    for name in ("out", "validation", "init"):
+        parser.add_argument(f"--{name}", type=Path)
+    parser.add_argument("--store", type=Path, action="append", default=[])
+    parser.add_argument("--teacher")
+    parser.add_argument("--device")
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--save-seconds", type=float, default=60)
+    try:
+        command(**vars(parser.parse_args(arguments)))
+    except SubpixelError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":
