@@ -50,8 +50,8 @@ def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
     exceeds the range is cut off, for the score does so too.
     """
     luma, chroma = (p.float().reshape(-1, *p.shape[-3:]) for p in (luma, chroma))
-    kernel = bicubic_kernel(2, 2).to(chroma.device)
-    yuv = torch.cat([luma, F.pixel_shuffle(enlarge(chroma, kernel), 2)], 1)
+    chroma = F.pixel_shuffle(enlarge(chroma, bicubic_kernel(2, 2).to(chroma.device)), 2).clamp(0, 1)
+    yuv = torch.cat([luma, chroma], 1)
     table = torch.from_numpy(color.decoding()).float().to(luma.device)
     return F.conv2d(yuv, table[:, 1:, None, None], table[:, 0] / 255).clamp(0, 1)
 

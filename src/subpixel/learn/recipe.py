@@ -75,8 +75,9 @@ class Recipe:
 
     network, options: the name in MODELS and its options. store: folders of training pairs. out: the run's folder.
     init: a run whose weights to start from. teacher: a run or a network to distil from. average: decay of the moving
-    average of the weights, which is what gets validated and exported. device: auto, cpu, cuda or cuda:N.
-    precision: fp32 or bf16; auto is bf16 on a GPU. compile: let torch compile the network's step on a GPU.
+    average of the weights, which is what gets validated and exported. report: steps between two lines of the log.
+    device: auto, cpu, cuda or cuda:N. precision: fp32 or bf16; auto is bf16 on a GPU. compile: let torch compile the
+    network's step on a GPU.
     """
 
     network: str
@@ -89,6 +90,7 @@ class Recipe:
     teacher: str = ""
     seed: int = 0
     average: float = 0.999
+    report: int = 100
     device: str = "auto"
     precision: str = "auto"
     compile: bool = True
@@ -112,8 +114,8 @@ _RANGES: dict[str, tuple[float, float]] = {
     "steps": (1, 10**9), "batch": (1, 4096), "frames": (1, 1000), "crop": (8, 4096), "windows": (1, 1000),
     "long": (0, 1), "long_frames": (1, 10000), "rate": (1e-12, 1000), "final_rate": (0, 1000), "warmup": (0, 10**9),
     "auxiliary": (0, 1000), "warp": (0, 1000), "distil": (0, 1000), "drop_state": (0, 1), "drop_codec": (0, 1),
-    "clip": (1e-9, 1e9), "every": (1, 10**9), "first": (0, 10**9), "seed": (0, 2**63 - 1), "average": (0, 1),
-    "scale": (2, 4),
+    "clip": (1e-9, 1e9), "every": (1, 10**9), "report": (1, 10**9), "first": (0, 10**9),
+    "seed": (0, 2**63 - 1), "average": (0, 1), "scale": (2, 4),
 }  # fmt: skip
 _CHOICES = {"loss": LOSSES, "space": SPACES, "precision": PRECISIONS}
 _KINDS = {"int": "a whole number", "float": "a number", "str": "text in quotes", "bool": "true or false"}

@@ -61,7 +61,7 @@ def averaged(recipe: Recipe, run: Run) -> nn.Module:
     return fused.to(next(run.net.parameters()).device)
 
 
-def trained(folder: Path) -> nn.Module:
+def trained(folder: Path) -> Any:
     """The network of a run, with its averaged weights, by the recipe in its folder; see `load_weights`."""
     net = build(recipes.load(folder / RECIPE))
     load_weights(net, folder)

@@ -73,7 +73,6 @@ def _teacher(recipe: Recipe, device: torch.device) -> Any:
     if not recipe.teacher:
         return None
     folder, scale = Path(recipe.teacher), recipe.options.scale
-    net: Any
     if folder.is_dir():
         net = state.trained(folder).fuse()
     else:

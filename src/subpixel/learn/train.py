@@ -27,7 +27,6 @@ from subpixel.learn.step import Means, Window, equip, prepare, take_step, window
 from subpixel.learn.team import Team, team
 from subpixel.stop import stoppable
 
-REPORT = 100  # steps between two lines of the log
 BAD_BATCH = "bad-batch.safetensors"
 
 
@@ -128,18 +127,19 @@ class Loop:
         self.say(f"{self.out}: all {recipe.steps} steps are done.")
 
     def report(self, window: Window, values: dict[str, float], since: float) -> float:
-        """Every REPORT steps a line of means in the log; returns the time from which the next ones count."""
+        """Every few steps a line of means in the log; returns the time from which the next ones count."""
         for name, value in values.items():
             self.sums[name] = self.sums.get(name, 0.0) + value
         self.sums["steps"] = self.sums.get("steps", 0) + 1
-        if self.run.step % REPORT and self.run.step < self.means.recipe.steps:
+        recipe, step = self.means.recipe, self.run.step
+        if step % recipe.report and step < recipe.steps:
             return since
         count = self.sums.pop("steps")
         facts = {name: float(f"{total / count:.6g}") for name, total in self.sums.items()}
-        rate = self.means.recipe.stages[window.index].learning_rate(window.within)
+        rate = recipe.stages[window.index].learning_rate(window.within)
         now = time.monotonic()
         facts |= {"stage": window.index + 1, "rate": rate, "seconds_per_step": round((now - since) / count, 4)}
-        self.log.record("train", self.run.step, facts)
+        self.log.record("train", step, facts)
         self.sums = {}
         return now
 
