@@ -5,7 +5,11 @@ Nothing here, nor what is imported from here, needs torch, or Python and NumPy o
 
 import sys
 
+import numpy as np
+
 if sys.version_info < (3, 11):  # noqa: UP036
     import tomli
 
     sys.modules.setdefault("tomllib", tomli)  # the name under which Python 3.11 took it over
+
+np.finfo(np.float64)  # measured before MegEngine makes the processor flush subnormal numbers, at which NumPy would warn

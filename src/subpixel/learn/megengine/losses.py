@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import megengine as mge
 import megengine.functional as F
@@ -28,8 +28,8 @@ def squared(error: Tensor) -> Tensor:
 LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"charbonnier": charbonnier, "l1": F.abs, "mse": squared}
 
 
-def picture_loss(kind: str, space: str, made: tuple[Tensor, Tensor], wanted: tuple[Tensor, Tensor]) -> Tensor:
-    """Mean loss of pictures against others: luma (N, T, 1, H, W), chroma (N, T, 2, H/2, W/2), code values / 255."""
+def picture_loss(kind: str, space: str, made: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
+    """Mean loss of pictures against others: luma (N, T, 1, H, W), chroma (N, T, 2, H/2, W/2), samples / 255."""
     loss = LOSSES[kind]
     if space == "rgb":
         return loss(to_rgb(*made) - to_rgb(*wanted)).mean()
@@ -43,5 +43,5 @@ def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:
     luma, chroma = (p.reshape(-1, *p.shape[-3:]) for p in (luma, chroma))
     yuv = F.concat([luma, F.pixel_shuffle(enlarge(chroma, bicubic_kernel(2, 2)), 2)], 1)
     table = color.decoding().astype(np.float32)
-    weights, constant = mge.tensor(table[:, 1:, None, None]), mge.tensor(table[None, :, :1, None] / np.float32(255))
-    return F.clip(F.conv2d(yuv, weights, constant), 0, 1)
+    weights, constant = table[:, 1:].reshape(3, 3, 1, 1), table[:, :1].reshape(1, 3, 1, 1) / np.float32(255)
+    return F.clip(F.conv2d(yuv, mge.tensor(weights), mge.tensor(constant)), 0, 1)

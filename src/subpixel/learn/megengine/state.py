@@ -1,4 +1,4 @@
-"""All that changes while training, in the files of learn.state: either framework continues and exports what it finds."""
+"""All that changes while training, in the files of learn.state: either framework continues what the other began."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file, save_file
 
 from subpixel.errors import InputError, WeightsError
+from subpixel.learn import recipe as recipes
 from subpixel.learn.megengine.fast import Fast, FastOptions
 from subpixel.learn.megengine.layers import Network
 from subpixel.learn.megengine.unet import UNet, UNetOptions
@@ -26,6 +27,7 @@ from subpixel.learn.recipe import Recipe
 Array = npt.NDArray[Any]
 
 NETWORKS: dict[str, tuple[Any, Any]] = {"fast": (Fast, FastOptions), "unet": (UNet, UNetOptions)}
+OPTIONS = {name: options for name, (_, options) in NETWORKS.items()}
 STATE, BEST, RECIPE = "state.safetensors", "best.safetensors", "recipe.toml"
 
 
@@ -43,11 +45,24 @@ class Run:
     best: float = -math.inf
 
 
-def start(recipe: Recipe) -> Run:
-    """A fresh run: seeded weights, or those of the run that the recipe names in `init`."""
+def build(recipe: Recipe) -> Network:
+    """The recipe's network with its seeded weights."""
     mge.random.seed(recipe.seed)
     kind, _ = NETWORKS[recipe.network]
-    net = kind(recipe.options)
+    net: Network = kind(recipe.options)
+    return net
+
+
+def trained(folder: Path) -> Network:
+    """The network of a run, with its averaged weights, by the recipe in its folder."""
+    net = build(recipes.load(folder / RECIPE, OPTIONS))
+    load_weights(net, folder)
+    return net
+
+
+def start(recipe: Recipe) -> Run:
+    """A fresh run: seeded weights, or those of the run that the recipe names in `init`."""
+    net = build(recipe)
     if recipe.init:
         load_weights(net, Path(recipe.init))
     return Run(net, weights(net), fresh_adam(net), np.random.default_rng(recipe.seed))
@@ -72,8 +87,8 @@ def weights(net: Network) -> dict[str, Array]:
 
 def put(net: Network, tensors: Mapping[str, Array]) -> int:
     """Fill the parameters that have a tensor of their shape; returns how many."""
-    fitting = {name: tensors[name] for name, own in weights(net).items() if name in tensors}
-    fitting = {name: value for name, value in fitting.items() if value.shape == weights(net)[name].shape}
+    own = weights(net)
+    fitting = {name: value for name, value in tensors.items() if name in own and value.shape == own[name].shape}
     for name, parameter in net.named_parameters():
         if name in fitting:
             parameter[...] = mge.tensor(fitting[name].reshape(parameter.shape))
@@ -95,6 +110,7 @@ def save(run: Run, folder: Path) -> None:
         "window": str(run.window),
         "best": repr(run.best),
         "rng": json.dumps(run.rng.bit_generator.state),
+        "framework": f"MegEngine {mge.__version__}",
     }
     part = folder / "state.part"
     save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, part, facts)

@@ -66,6 +66,11 @@ class Store:
         parts = cut(clip, order, (top, left, crop), self.scale)
         return tuple(turned(parts, way=int(rng.integers(0, 8))))
 
+    @property
+    def weight(self) -> float:
+        """How often its clips are to be seen, beside those of other stores."""
+        return float(self._weight.sum())
+
     def _chances(self, crop: int) -> Array:
         fits = np.array([min(clip["lr_y"].shape[1:]) >= crop for clip in self.clips])
         if not fits.any():
