@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import copy
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 MakeClip = Callable[..., Path]
+Ship = Callable[..., Path]
+ROOT = Path(__file__).parent.parent
+UNTESTED = (
+    "NOT TESTED: MegEngine, for no CPython 3.10 on x86-64 was found; make megengine PYTHON310=/path/to/python3.10"
+)
 X264 = ("-c:v", "libx264", "-preset", "veryfast", "-crf", "21", "-threads", "1")
 
 
@@ -106,3 +114,53 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
     sound = ("-f", "lavfi", "-i", "sine=duration=12.4", "-map", "[v]", "-map", "4:a", "-c:a", "aac")
     ffmpeg(*inputs, *sound[:4], "-filter_complex", graph, *sound[4:], *X264, path)
     return path
+
+
+@pytest.fixture(scope="session")
+def ship(tmp_path_factory: pytest.TempPathFactory) -> Ship:
+    """ship(net, **facts) -> path of the network as an .onnx file with its card, which says the facts too.
+
+    The network is left as it was; the file has it in its fused form. A bidirectional one gets its second file.
+    """
+    from subpixel.learn.export import write
+    from subpixel.models import describe
+
+    def make(net: Any, **facts: object) -> Path:
+        path = tmp_path_factory.mktemp("network") / "mine.onnx"
+        net = copy.deepcopy(net).fuse().eval()
+        card = {**describe(net), "name": "mine", "file": path.name, **facts, "sha256": write(net, "step", path)}
+        if card["later"]:
+            back = path.with_name("mine.back.onnx")
+            card["back"] = {"file": back.name, "sha256": write(net, "back", back)}
+        path.with_suffix(".json").write_text(json.dumps(card))
+        return path
+
+    return make
+
+
+def trained_like(kind: Any, options: Any, seed: int = 0, strength: float = 0.03) -> Any:
+    """A torch network of this kind with noise on all its weights, so that every part of it shows in the picture."""
+    import torch
+
+    with torch.random.fork_rng(), torch.no_grad():
+        torch.manual_seed(seed)
+        net = kind(options)
+        for parameter in net.parameters():
+            parameter.add_(torch.randn(parameter.shape), alpha=strength)
+    return net.eval()
+
+
+@pytest.fixture(scope="session")
+def megengine() -> Path:
+    """The Python that has MegEngine; its environment is made where a CPython 3.10 is found, which takes minutes."""
+    made = subprocess.run(["make", "--silent", "megengine"], cwd=ROOT, capture_output=True, text=True)
+    if "none was found" in made.stderr:
+        pytest.skip(UNTESTED)
+    assert made.returncode == 0, made.stderr
+    return ROOT / ".venv-mge" / "bin" / "python"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Say it once more, loudly, where a part of the package went untested."""
+    if any(UNTESTED in str(report.longrepr) for report in terminalreporter.stats.get("skipped", [])):
+        terminalreporter.write_sep("!", UNTESTED, red=True, bold=True)
