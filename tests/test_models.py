@@ -41,6 +41,7 @@ NETWORKS: list[Any] = [
     Fast(FastOptions(scale=3)),
     Fast(),
     Fast(FastOptions(unshuffle=1, qp=False)),
+    Fast(FastOptions(look_ahead=False, kinds=True, motion=True)),
     Best(BestOptions(scale=3, channels=16, blocks=1, back_blocks=1)),
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, kinds=False)),
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, motion=False, key=False)),
@@ -264,3 +265,24 @@ def test_frvsr_feeds_its_last_picture_back() -> None:
     torch.nn.init.zeros_(net.fnet.two.bias)
     again = net.step(y, uv[:, 0], codec[:, 0], following)[0]
     assert not torch.allclose(again, luma)
+
+
+def test_vectors_need_the_half_grid() -> None:
+    with pytest.raises(ValueError, match="motion = true needs unshuffle = 2"):
+        FastOptions(motion=True, unshuffle=1)
+
+
+def test_fast_moves_its_state_along_the_codec_s_vectors() -> None:
+    net = stir(Fast(FastOptions(motion=True))).eval()
+    y, uv, codec, _ = clip(net, frames=1)
+    codec = torch.zeros_like(codec[:, 0])
+    here = torch.rand(1, 1, 24, 40)
+    y = torch.cat([torch.roll(here, 4, 3), here, here], 1)  # the frame before lies two cells to the right
+    state = torch.rand(1, 32, 12, 20)
+    codec[:, 1] = 2 / 16
+    moved = net.step(y, uv[:, 0], codec, torch.roll(state, 2, 3))[2]
+    plain = net.step(torch.cat([here] * 3, 1), uv[:, 0], torch.zeros_like(codec), state)[2]
+    other = net.step(y, uv[:, 0], torch.zeros_like(codec), torch.roll(state, 2, 3))[2]
+    inside = (..., slice(9, 11))  # beyond the reach of the border and of the luma that differs
+    assert moved.shape == plain.shape
+    assert not torch.allclose(moved[inside], other[inside], atol=1e-3)

@@ -16,13 +16,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from subpixel.models.fast import Fast, FastOptions
+from subpixel.models.fast import CELLS, Fast, FastOptions
 from subpixel.models.flow import Flow, warp_groups
 from subpixel.models.restored import Restored
 
 Picture = tuple[Tensor, Tensor]  # luma, chroma
-
-VECTOR = 16.0  # motion maps are in cells / 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,7 +146,7 @@ class Best(nn.Module):
         """The codec's vectors to the past or the future in cells, if the network reads them."""
         if not self.options.motion:
             return None
-        return codec[:, -2:] * VECTOR if future else codec[:, -4:-2] * VECTOR
+        return codec[:, -2:] * CELLS if future else codec[:, -4:-2] * CELLS
 
     def back(self, y: Tensor, uv: Tensor, codec: Tensor, later: Tensor) -> Tensor:
         """What the frame before is told, from this frame and what it is told itself; see the class."""

@@ -17,10 +17,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from subpixel.models.flow import plausible, warp
 from subpixel.models.restored import Restored
 
 Float64 = np.ndarray[Any, np.dtype[np.float64]]
 
+CELLS = 16.0  # motion maps are in cells of the half grid / 16
 BICUBIC_A = -0.6  # libswscale's bicubic; the base picture must be the one the degradation's inverse expects
 
 
@@ -28,8 +30,9 @@ BICUBIC_A = -0.6  # libswscale's bicubic; the base picture must be the one the d
 class FastOptions:
     """Shape of a `fast` network.
 
-    unshuffle: 2 works on the half grid, 1 on the picture's own. recurrent: hand the hidden state on.
-    qp: read the codec's quantiser map.
+    unshuffle: 2 works on the half grid, 1 on the picture's own. recurrent: hand the hidden state on. look_ahead: see
+    the next frame. qp, kinds: read the codec's quantiser map, the frame's type. motion: move the hidden state along the
+    codec's vectors (half grid alone).
     """
 
     scale: int = 4
@@ -39,6 +42,13 @@ class FastOptions:
     unshuffle: int = 2
     recurrent: bool = True
     qp: bool = True
+    look_ahead: bool = True
+    kinds: bool = False
+    motion: bool = False
+
+    def __post_init__(self) -> None:
+        if self.motion and self.unshuffle != 2:
+            raise ValueError("motion = true needs unshuffle = 2, the grid of the codec's vectors")
 
 
 class RepConv(nn.Module):
@@ -85,8 +95,8 @@ def bicubic_kernel(scale: int, planes: int) -> Tensor:
 class Fast(nn.Module):
     """Recurrent restoration and enlargement of 4:2:0 video, one frame of look-ahead.
 
-    step: y (N, 3, H, W) luma of frames t-1, t, t+1; uv (N, 2, H/2, W/2); codec (N, 1 or 0, H/2, W/2), the maps named
-    by `codec`; state (N, *state) hidden state. Samples are limited-range code values / 255. H, W even.
+    step: y (N, 3, H, W) luma of frames t-1, t, t+1; uv (N, 2, H/2, W/2); codec (N, C, H/2, W/2), the maps named by
+    `codec`; state (N, *state) hidden state. Samples are limited-range code values / 255. H, W even.
     Returns luma (N, 1, sH, sW), chroma (N, 2, sH/2, sW/2), the next hidden state.
     """
 
@@ -99,7 +109,7 @@ class Fast(nn.Module):
         super().__init__()
         o = self.options = options
         grid = o.unshuffle**2
-        inputs = 3 * grid + 2 + int(o.qp) + (o.channels if o.recurrent else 0)
+        inputs = (2 + o.look_ahead) * grid + 2 + o.qp + 3 * o.kinds + o.channels * o.recurrent
         self.head: RepConv | nn.Conv2d = RepConv(inputs, o.channels)
         self.blocks = nn.ModuleList(RepConv(o.channels, o.channels) for _ in range(o.blocks))
         self.to_detail: RepConv | nn.Conv2d = RepConv(o.channels, o.detail * grid)
@@ -126,7 +136,7 @@ class Fast(nn.Module):
     @property
     def codec(self) -> tuple[str, ...]:
         """Names of the codec's maps it reads."""
-        return ("qp",) if self.options.qp else ()
+        return tuple(name for name in ("qp", "kinds", "motion") if getattr(self.options, name))
 
     @property
     def state(self) -> tuple[int, int]:
@@ -135,9 +145,9 @@ class Fast(nn.Module):
 
     @property
     def halo(self) -> int:
-        """LR pixels around a tile that its result depends on, one of margin, made even."""
+        """LR pixels around a tile that its result depends on, made even; with `motion`, of up to 16 pixels."""
         layers = 2 + self.options.blocks  # head, blocks, then detail or chroma, on its grid; last one on the full
-        return (layers * self.options.unshuffle + 3) // 2 * 2
+        return (layers * self.options.unshuffle + 3) // 2 * 2 + 16 * self.options.motion
 
     @property
     def align(self) -> int:
@@ -147,10 +157,14 @@ class Fast(nn.Module):
     def step(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Restore one frame; see the class for shapes."""
         o = self.options
+        if o.motion:
+            codec, vectors = codec[:, :-4], codec[:, -4:-2] * CELLS
+            luma = F.avg_pool2d(y, 2)
+            state = warp(state, plausible(luma[:, 1:2], luma[:, :1], vectors)).to(state.dtype)
         side = torch.cat([uv - 0.5, codec], 1)
         if o.unshuffle == 1:
             side = F.interpolate(side, scale_factor=2.0, mode="nearest")
-        x = [F.pixel_unshuffle(y - 0.5, o.unshuffle), side] + ([state] if o.recurrent else [])
+        x = [F.pixel_unshuffle(y[:, : 2 + o.look_ahead] - 0.5, o.unshuffle), side] + ([state] if o.recurrent else [])
         features = torch.relu(read(self.head, x))
         for block in self.blocks:
             features = torch.relu(block(features))
