@@ -198,3 +198,36 @@ def test_what_is_not_rgb_is_refused():
         color.to_yuv(random_frame("yuv420p"))
     with pytest.raises(InputError, match="'yuv420p' is not a planar RGB format"):
         color.from_yuv(random_frame("yuv420p"), "yuv420p")
+
+
+@pytest.mark.parametrize("name", ["gbrp", "gbrap", "gbrp10le", "gbrp16le"])
+@pytest.mark.parametrize("value_range", [LIMITED, FULL])
+def test_unit_rgb_gives_rgb_back(name, value_range):
+    """Exactly where nothing lies beyond black and white."""
+    frame = random_frame(name, tags=Color(matrix=0, range=value_range))
+    black, span = (16, 219) if value_range == LIMITED else (0, 255)
+    unit = 1 << (frame.layout.bits - 8)
+    inside = [np.clip(p, black * unit, (black + span) * unit).astype(p.dtype) for p in frame.planes[:3]]
+    frame = frame.replace(planes=(*inside, *frame.planes[3:]))
+    back = color.from_unit(color.to_unit(frame), frame)
+    assert (back.format, back.color) == (frame.format, frame.color)
+    for one, other in zip(frame.planes, back.planes, strict=True):
+        assert np.abs(one.astype(int) - other).max() <= (name == "gbrp16le")
+
+
+@pytest.mark.parametrize("name", ["yuv444p", "yuv444p10le", "yuv420p", "yuv422p12le", "gray"])
+@pytest.mark.parametrize("matrix", [1, 6, 9])
+@pytest.mark.parametrize("full", [False, True])
+def test_unit_rgb_becomes_the_samples_of_the_formula(name, matrix, full):
+    """A flat colour, solved back by the standards' equations in float64."""
+    tags = Color(matrix=matrix, range=FULL if full else LIMITED)
+    like, rgb = random_frame(name, 8, 6, tags=tags), np.array([0.7, 0.4, 0.2])
+    made = color.from_unit(np.broadcast_to(rgb[:, None, None], (3, 12, 16)).astype(np.float32), like)
+    assert (made.width, made.height, made.format) == (16, 12, name)
+    samples = [float(p.mean()) for p in made.planes]
+    if name == "gray":
+        kr, kb = KR_KB[matrix]
+        luma = kr * rgb[0] + (1 - kr - kb) * rgb[1] + kb * rgb[2]
+        assert abs(samples[0] - (255 * luma if full else 16 + 219 * luma)) <= 0.5
+        return
+    assert np.abs(reference(*samples, like.layout.bits, matrix, full) - 255 * rgb).max() < 1.5

@@ -52,7 +52,7 @@ def test_vectors_point_to_the_same_thing(turn: ensemble.Turn) -> None:
 class Shift(Fast):
     """Linear, with a known answer: every sample from its left neighbour, nothing learnt."""
 
-    def step(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, y: Tensor, uv: Tensor, _: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         luma, chroma = (F.pad(x, (1, 0, 0, 0), mode="replicate")[..., :-1] for x in (y[:, 1:2], uv))
         return luma, chroma, state
 
@@ -60,7 +60,7 @@ class Shift(Fast):
 class Mean(Fast):
     """The same in every position: the mean of all neighbours, and of the frame before by way of the state."""
 
-    def step(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    def step(self, y: Tensor, uv: Tensor, _: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         luma, chroma = (F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, 1) for x in (y[:, 1:2], uv))
         return luma, chroma * 0.5 + state[:, :2] * 0.5, chroma.repeat(1, 16, 1, 1)
 
