@@ -21,7 +21,7 @@ def train(
     teacher: Annotated[str | None, typer.Option(metavar="RUN|NAME", help="Network to distil from.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Of the processor; 0 for as many as torch chooses.")] = 0,
-    seconds: Annotated[float | None, typer.Option(min=0, help="Save and stop after so many.")] = None,
+    seconds: Annotated[float, typer.Option(min=0, help="Save and stop after so many; 0 for no limit.")] = 0,
     save_seconds: Annotated[float, typer.Option(min=0, help="Most work that a kill may cost.")] = 60,
 ) -> None:
     """Train a network by a recipe.

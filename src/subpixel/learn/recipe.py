@@ -180,6 +180,8 @@ def continues(before: Recipe, now: Recipe, step: int) -> list[str]:
     Paths, device and validation may change, and so may stages that have not begun.
     """
     index, _ = before.at(step)
+    if len(now.stages) <= index:
+        return [f"stage {index + 1} had begun and is gone"]
     kept, asked = (_lasting(recipe, index) for recipe in (before, now))
     return [f"{k} was {v!r} and is now {asked.get(k)!r}" for k, v in kept.items() if asked.get(k) != v]
 

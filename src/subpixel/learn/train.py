@@ -76,14 +76,11 @@ def begin(recipe: Recipe, out: Path, ours: Team) -> Run:
 
 def _check_same(recipe: Recipe, out: Path, step: int) -> None:
     """Raise UsageError where the recipe is not the one that made the run in `out` what it is."""
-    if (out / state.RECIPE).exists():
-        changed = recipes.continues(recipes.load(out / state.RECIPE), recipe, step)
-        if changed:
-            raise UsageError(
-                f"{out} holds a run by another recipe ({'; '.join(changed)}); name another folder with --out."
-            )
-    if step > recipe.steps:
-        raise UsageError(f"{out} holds a run of {step} steps, the recipe has {recipe.steps}; add a stage.")
+    if not (out / state.RECIPE).exists():
+        return
+    changed = recipes.continues(recipes.load(out / state.RECIPE), recipe, step)
+    if changed:
+        raise UsageError(f"{out} holds a run by another recipe ({'; '.join(changed)}); name another folder with --out.")
 
 
 @dataclasses.dataclass
@@ -150,7 +147,13 @@ class Loop:
             return
         began = time.monotonic()
         if self.clips is None:
-            self.clips = validate.clips(Path(recipe.validation.clips), recipe.validation.first, recipe.options.scale)
+            folder = Path(recipe.validation.clips)
+            self.clips = validate.clips(folder, recipe.validation.first, recipe.options.scale)
+            learnt = {clip.folder.resolve() for store in self.means.stores for clip in store.clips}
+            if any((folder / clip.name).resolve() in learnt for clip in self.clips):
+                self.say(
+                    f"{folder}: clips that are trained on are validated on; `subpixel clips split` sets some apart."
+                )
         result = validate.validate(state.averaged(recipe, run), self.clips, recipe.options.scale, ours)
         better = result.rgb > run.best
         run.best = max(run.best, result.rgb)
@@ -204,7 +207,7 @@ def command(
     teacher: str | None = None,
     device: str | None = None,
     threads: int = 0,
-    seconds: float | None = None,
+    seconds: float = 0,
     save_seconds: float = 60,
 ) -> None:
     """Train by the recipe in a file, some of whose paths are replaced; arguments as the command's options."""
@@ -236,7 +239,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--teacher")
     parser.add_argument("--device")
     parser.add_argument("--threads", type=int, default=0)
-    parser.add_argument("--seconds", type=float)
+    parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--save-seconds", type=float, default=60)
     try:
         command(**vars(parser.parse_args(arguments)))
