@@ -151,9 +151,7 @@ class Loop:
             self.clips = validate.clips(folder, recipe.validation.first, recipe.options.scale)
             learnt = {clip.folder.resolve() for store in self.means.stores for clip in store.clips}
             if any((folder / clip.name).resolve() in learnt for clip in self.clips):
-                self.say(
-                    f"{folder}: clips that are trained on are validated on; `subpixel clips split` sets some apart."
-                )
+                self.say(f"{folder} holds clips that are trained on; `subpixel clips split` sets some apart.")
         result = validate.validate(state.averaged(recipe, run), self.clips, recipe.options.scale, ours)
         better = result.rgb > run.best
         run.best = max(run.best, result.rgb)
