@@ -96,6 +96,7 @@ def training(run: Path) -> dict[str, Any]:
     best = (run / state.BEST).exists()
     _, facts = state.read(run / (state.BEST if best else state.STATE))
     named = {key: Path(getattr(recipe, key)).name for key in ("init", "teacher") if getattr(recipe, key)}
+    named |= {key: facts[key] for key in ("framework",) if key in facts}
     about = {"steps": int(facts["step"]), "seed": recipe.seed, "average": recipe.average, **named}
     return {**about, "stages": [dataclasses.asdict(stage) for stage in recipe.stages]}
 

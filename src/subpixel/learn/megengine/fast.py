@@ -23,6 +23,13 @@ class FastOptions:
     unshuffle: int = 2
     recurrent: bool = True
     qp: bool = True
+    look_ahead: bool = True
+    kinds: bool = False
+    motion: bool = False
+
+    def __post_init__(self) -> None:
+        if self.motion:
+            raise ValueError("motion = true is not to be had with MegEngine; set motion = false")
 
 
 class Fast(Network):
@@ -31,10 +38,11 @@ class Fast(Network):
     def __init__(self, options: FastOptions = FastOptions()) -> None:
         super().__init__()
         o = self.options = options
-        self.codec = ("qp",) if o.qp else ()
+        self.codec = tuple(name for name in ("qp", "kinds") if getattr(o, name))
         self.state = (o.channels, o.unshuffle)
         grid = o.unshuffle**2
-        self.head: Any = RepConv(3 * grid + 2 + o.qp + o.channels * o.recurrent, o.channels)
+        inputs = (2 + o.look_ahead) * grid + 2 + o.qp + 3 * o.kinds + o.channels * o.recurrent
+        self.head: Any = RepConv(inputs, o.channels)
         self.blocks: Any = [RepConv(o.channels, o.channels) for _ in range(o.blocks)]
         self.to_detail: Any = RepConv(o.channels, o.detail * grid)
         self.to_luma = Conv(o.detail + 1, o.scale**2)
@@ -55,7 +63,7 @@ class Fast(Network):
         side = F.concat([uv - 0.5, codec], 1) if self.codec else uv - 0.5
         if o.unshuffle == 1:
             side = F.repeat(F.repeat(side, 2, 2), 2, 3)
-        x = [unshuffle(y - 0.5, o.unshuffle), side, *([state] if o.recurrent else [])]
+        x = [unshuffle(y[:, : 2 + o.look_ahead] - 0.5, o.unshuffle), side, *([state] if o.recurrent else [])]
         features = F.relu(self.head(F.concat(x, 1)))
         for block in self.blocks:
             features = F.relu(block(features))

@@ -82,6 +82,10 @@ class Network(M.Module):
         """One frame: luma (N, 1, sH, sW), chroma (N, 2, sH/2, sW/2), the next state; arguments as in `forward`."""
         raise NotImplementedError
 
+    def fuse(self) -> Network:
+        """Itself, in the form for inference, changed in place."""
+        return self
+
     def forward(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """T frames: y (N, T+2, H, W), uv (N, T, 2, H/2, W/2), codec (N, T, C, H/2, W/2), state (N, c, H/u, W/u).
 

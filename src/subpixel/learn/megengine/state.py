@@ -104,7 +104,7 @@ def save(run: Run, folder: Path) -> None:
     memory = run.adam.state_dict()["state"]
     for index, (name, value) in enumerate(own.items()):
         slots = {k: v for k, v in memory[index].items() if memory[index]["step"]}
-        tensors |= {f"adam.{name}.{k}": v.reshape(value.shape if v.ndim else ()) for k, v in slots.items()}
+        tensors |= {f"adam.{name}.{k}": v.reshape(() if k == "step" else value.shape) for k, v in slots.items()}
     facts = {
         "step": str(run.step),
         "window": str(run.window),
@@ -113,7 +113,7 @@ def save(run: Run, folder: Path) -> None:
         "framework": f"MegEngine {mge.__version__}",
     }
     part = folder / "state.part"
-    save_file({k: np.ascontiguousarray(v, np.float32) for k, v in tensors.items()}, part, facts)
+    save_file({k: np.asarray(v, np.float32, order="C") for k, v in tensors.items()}, part, facts)
     with open(part, "rb") as file:
         os.fsync(file.fileno())
     os.replace(part, folder / STATE)

@@ -1,10 +1,10 @@
-"""A store of training pairs read by NumPy alone: the batches of learn.store, without the maps no network here reads."""
+"""A store of training pairs read by NumPy alone: the batches of learn.store, without the codec's motion."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from subpixel.errors import InputError, UsageError
 Array = npt.NDArray[Any]
 
 ARRAYS = ("hr_y", "hr_u", "hr_v", "lr_y", "lr_u", "lr_v", "qp")
+KINDS = "IPB"
 
 
 @dataclasses.dataclass
@@ -25,8 +26,13 @@ class Pair:
     y: Array
     uv: Array
     qp: Array
+    kinds: Array
     target_y: Array
     target_uv: Array
+
+    def codec(self, names: Sequence[str]) -> Array:
+        """(N, T, C, h/2, w/2): the maps of these names behind each other; C may be 0."""
+        return np.concatenate([self.qp[:, :, :0], *(getattr(self, name) for name in names)], 2)
 
 
 class Store:
@@ -39,32 +45,38 @@ class Store:
         chosen = [path for path in folders if held.get(path.name, {}).get("part", "train") == "train"]
         if not chosen:
             raise InputError(f"{folder} holds no training clips; make them with `subpixel clips build`.")
+        facts = [json.loads((path / "clip.json").read_text(encoding="utf-8")) for path in chosen]
         self.clips = [{name: np.load(path / f"{name}.npy", mmap_mode="r") for name in ARRAYS} for path in chosen]
-        self.scale = int(json.loads((chosen[0] / "clip.json").read_text(encoding="utf-8"))["scale"])
+        self.kinds = [np.array([[k == kind for kind in KINDS] for k in f["kinds"]], np.float32) for f in facts]
+        self.scale = int(facts[0]["scale"])
         self._weight = np.array([clip["lr_y"].size ** 0.5 for clip in self.clips])
 
     def sample(self, rng: np.random.Generator, *, batch: int, frames: int, crop: int, windows: int) -> list[Pair]:
         """`windows` consecutive windows of `batch` crops: for one generator state what learn.store gives."""
         rows = [self.crops(rng, frames * windows, crop) for _ in range(batch)]
-        y, uv, qp, target_y, target_uv = (np.stack(part).astype(np.float32) for part in zip(*rows, strict=True))
+        y, uv, qp, kinds, target_y, target_uv = (np.stack(p).astype(np.float32) for p in zip(*rows, strict=True))
         code = np.float32(1 / 255)
+        kinds = np.repeat(np.repeat(kinds[..., None, None], crop // 2, -1), crop // 2, -2)
         pairs = []
         for k in range(windows):
             at, around = slice(k * frames, (k + 1) * frames), slice(k * frames, (k + 1) * frames + 2)
+            maps = qp[:, at] * np.float32(1 / 51), kinds[:, at]
             targets = target_y[:, at, None] * code, target_uv[:, at] * code
-            pairs.append(Pair(y[:, around] * code, uv[:, at] * code, qp[:, at] * np.float32(1 / 51), *targets))
+            pairs.append(Pair(y[:, around] * code, uv[:, at] * code, *maps, *targets))
         return pairs
 
     def crops(self, rng: np.random.Generator, frames: int, crop: int) -> tuple[Array, ...]:
-        """One random sequence as stored: y (T+2, h, w), uv, qp, target_y, target_uv; draws as learn.store draws."""
-        clip = self.clips[int(rng.choice(len(self.clips), p=self._chances(crop)))]
+        """One random sequence as stored: y (T+2, h, w), uv, qp, kinds (T, 3), target_y, target_uv."""
+        number = int(rng.choice(len(self.clips), p=self._chances(crop)))
+        clip = self.clips[number]
         count, height, width = clip["lr_y"].shape
         order = reflect(np.arange(-1, frames + 1) + int(rng.integers(0, max(1, count - frames + 1))), count)
         if rng.random() < 0.1:
             order[0] = order[1]
         top, left = (2 * int(rng.integers(0, (side - crop) // 2 + 1)) for side in (height, width))
-        parts = cut(clip, order, (top, left, crop), self.scale)
-        return tuple(turned(parts, way=int(rng.integers(0, 8))))
+        way = int(rng.integers(0, 8))
+        y, uv, qp, target_y, target_uv = (turned(p, way) for p in cut(clip, order, (top, left, crop), self.scale))
+        return y, uv, qp, self.kinds[number][order[1:-1]], target_y, target_uv
 
     @property
     def weight(self) -> float:
@@ -81,7 +93,7 @@ class Store:
 
 
 def cut(clip: dict[str, Array], order: Array, place: tuple[int, int, int], scale: int) -> tuple[Array, ...]:
-    """The square at place (top, left, side; even LR pixels) of frames order[1:-1]; lists what `crops` does."""
+    """The square at place (top, left, side; even LR pixels) of frames order[1:-1]: y, uv, qp, target_y, target_uv."""
     top, left, side = place
     now = order[1:-1]
 
@@ -103,8 +115,7 @@ def reflect(index: Array, count: int) -> Array:
     return folded
 
 
-def turned(parts: tuple[Array, ...], way: int) -> Iterator[Array]:
+def turned(part: Array, way: int) -> Array:
     """One of the eight flips and transpositions of the last two axes: 1 left-right, 2 top-bottom, then 4 transposes."""
-    for part in parts:
-        flipped = part[..., :: -1 if way & 2 else 1, :: -1 if way & 1 else 1]
-        yield np.swapaxes(flipped, -1, -2) if way & 4 else flipped
+    flipped = part[..., :: -1 if way & 2 else 1, :: -1 if way & 1 else 1]
+    return np.swapaxes(flipped, -1, -2) if way & 4 else flipped

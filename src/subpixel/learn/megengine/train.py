@@ -81,7 +81,7 @@ def forward(net: Network, window: Window, carried: Array | None, keep_codec: boo
     channels, divisor = net.state
     if carried is None or not window.keep_state:
         carried = np.zeros((batch, channels, height // divisor, width // divisor), np.float32)
-    inputs = (pair.y, pair.uv, pair.qp * np.float32(keep_codec), carried)
+    inputs = (pair.y, pair.uv, pair.codec(net.codec) * np.float32(keep_codec), carried)
     made: tuple[Tensor, Tensor, Tensor] = net(*map(mge.tensor, inputs))
     return made
 
@@ -151,6 +151,8 @@ def train(
     log = Log(out, run.step, recipe.steps)
     saved, losses = time.monotonic(), []
     with shown(out.name, run.step, recipe.steps) as (tell, say):
+        if recipe.validation.clips:
+            say(f"Nothing is validated here: export {out} and score it.")
         for window in windows(run, recipe, stores):
             values = take_step(run, gradients, window, recipe.average, teacher)
             if not math.isfinite(values["total"] + values["norm"]):
