@@ -73,7 +73,7 @@ def test_the_first_frames_or_all(store: Path, make_clip: MakeClip, tmp_path: Pat
     assert [len(list(side)) for side in some.frames()] == [2, 2]
 
 
-def test_clips_set_apart_are_those_validated_on(store: Path, tmp_path: Path) -> None:
+def test_clips_set_apart_are_those_validated_on(tmp_path: Path) -> None:
     held = write_pairs(tmp_path / "held", clips=3, frames=2)
     parts = {"clip0": "train", "clip1": "validation", "clip2": "train"}
     (held / "manifest.json").write_text(json.dumps({"clips": {k: {"part": v} for k, v in parts.items()}}))

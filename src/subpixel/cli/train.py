@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from subpixel.errors import UsageError
+from subpixel.errors import InputError, UsageError
 
 
 def train(
@@ -60,10 +60,17 @@ def export(
     _check_torch()
     from subpixel.learn.export import export as write
 
-    made = write(run, name, folder, json.loads(about.read_text(encoding="utf-8")) if about else {})
+    made = write(run, name, folder, _facts(about) if about else {})
     print(f"{made.path}: {made.card['parameters']} parameters, {made.path.stat().st_size} bytes")
 
 
 def _check_torch() -> None:
     if importlib.util.find_spec("torch") is None:
         raise UsageError("Training needs PyTorch; install it with: pip install 'subpixel[train]'")
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise InputError(f"{path} is no JSON object ({error}); --about takes facts by name.") from error
