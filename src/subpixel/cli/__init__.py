@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from subpixel.cli import degrade, doctor, info, score, train, upscale
+from subpixel.cli import clips, degrade, doctor, info, score, train, upscale
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -55,6 +55,7 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+app.add_typer(clips.clips, name="clips")
 
 
 def main() -> None:

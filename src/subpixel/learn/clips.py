@@ -1,282 +1,296 @@
 """Training pairs: sharp pictures and what the real scaler and codec made of them, as plain arrays on disk.
 
-python -m subpixel.learn.clips STORE --videos FOLDER --photos FOLDER [--crops crops.toml]
-
-A store is a folder with one sub-folder per clip: hr_y, hr_u, hr_v, lr_y, lr_u, lr_v (frames, height, width) uint8 and
-qp (frames, rows, columns) uint8, all .npy and memory-mapped when read, and clip.json saying where it came from.
+`build` plans every clip from its sources and a seed, makes those that are missing, and lists all in manifest.json.
+A clip appears whole or not at all, so a build can be killed at any moment and continued by the same command.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
 import dataclasses
-import fnmatch
-import itertools
+import functools
+import hashlib
 import json
 import math
 import os
-import tomllib
-from collections.abc import Iterable, Iterator
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+import numpy.typing as npt
 
-from subpixel import color, resample, video
+from subpixel import priors
 from subpixel.degrade import Recipe, degrade_frames
-from subpixel.errors import InputError
+from subpixel.errors import InputError, SubpixelError, UsageError
 from subpixel.frames import Frame
+from subpixel.learn import films, sources
+from subpixel.learn.films import Variant
+from subpixel.learn.scenes import photo_frames
+from subpixel.learn.sources import Shot, Source
+from subpixel.learn.spread import each
+from subpixel.learn.store import ARRAYS, MANIFEST, read_facts, read_manifest
+from subpixel.video.build import versions
 
-Box = tuple[float, float, float, float]  # left, top, right, bottom as fractions of the picture
+_PART = ".part"
 
-ARRAYS = ("hr_y", "hr_u", "hr_v", "lr_y", "lr_u", "lr_v", "qp")
+Tell = Callable[[str, int, int], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Variant:
-    """One way of making a pair from a source: shrink before use, mirror, play backwards, which CRF, which frames."""
+class Plan:
+    """One clip to make: all that decides its bytes but the versions of the tools."""
 
-    shrink: float
-    mirror: bool
-    backwards: bool
-    crf: float
-    first: int
+    name: str
+    source: Source
+    sha256: str
+    number: int
+    shot: Shot
+    variant: Variant
+    scale: int
+    seed: int
+
+    def facts(self) -> dict[str, Any]:
+        """What clip.json says of it before it is made; no path of this machine."""
+        how = {key: value for key, value in dataclasses.asdict(self.variant).items() if value != ""}
+        return {
+            "source": self.source.path.name,
+            "source_sha256": self.sha256,
+            "scene": self.source.scene,
+            "treatment": self.source.treatment,
+            "crop": list(self.source.crop),
+            "shot": self.number,
+            "begin": self.shot.begin,
+            "variant": how,
+            "scale": self.scale,
+            "seed": self.seed,
+        }
+
+
+@dataclasses.dataclass(frozen=True)
+class Built:
+    """What a store holds after a build; made: clips that are new; failed: sources that could not be used, and why."""
+
+    clips: int
     frames: int
-
-
-@dataclasses.dataclass
-class Pair:
-    """One batch of windows as the network takes them; samples / 255, float32.
-
-    y (N, T+2, h, w), uv (N, T, 2, h/2, w/2), qp (N, T, 1, h/2, w/2) / 51;
-    target_y (N, T, 1, sh, sw), target_uv (N, T, 2, sh/2, sw/2).
-    """
-
-    y: Tensor
-    uv: Tensor
-    qp: Tensor
-    target_y: Tensor
-    target_uv: Tensor
-
-
-def variants(name: str, seed: int, count: int = 4) -> list[Variant]:
-    """The seeded variants of a source: 60 % at CRF 21, the rest at 18 to 24; long ones small, large ones short."""
-    rng = np.random.default_rng([seed, *name.encode()])
-    chosen = []
-    for shrink, frames in itertools.islice(itertools.cycle(((0.5, 100), (0.75, 60), (1.0, 36))), count):
-        jitter = float(rng.uniform(0.9, 1.0)) if shrink < 1 else 1.0
-        crf = 21.0 if rng.random() < 0.6 else float(rng.integers(18, 25))
-        mirror, backwards = bool(rng.random() < 0.5), bool(rng.random() < 0.3)
-        chosen.append(Variant(shrink * jitter, mirror, backwards, crf, int(rng.integers(0, 60)), frames))
-    return chosen
-
-
-def to_8bit(frame: Frame) -> Frame:
-    """The frame with 8-bit samples, rounded."""
-    drop = frame.layout.bits - 8
-    if not drop:
-        return frame
-    planes = tuple(np.minimum((p + (1 << drop >> 1)) >> drop, 255).astype(np.uint8) for p in frame.planes)
-    return frame.replace(planes=planes, format=frame.format.rstrip("le").rstrip("0123456789") if drop else frame.format)
-
-
-def crop(frame: Frame, box: Box) -> Frame:
-    """The part of a 4:2:0 frame inside box, its edges on even samples."""
-    left, right = (int(frame.width * box[k]) & ~1 for k in (0, 2))
-    top, bottom = (int(frame.height * box[k]) & ~1 for k in (1, 3))
-    cut = [p[top >> s : bottom >> s, left >> s : right >> s] for p, s in zip(frame.planes, (0, 1, 1), strict=True)]
-    return frame.replace(planes=tuple(np.ascontiguousarray(p) for p in cut), qp=None, motion=None)
-
-
-def video_frames(path: Path, variant: Variant, box: Box, scale: int) -> list[Frame]:
-    """The sharp frames of one variant: 4:2:0, 8 bits, sides multiples of 16 and of twice the scale."""
-    frames = list(
-        itertools.islice(video.read(path, codec_info=False, deinterlace="off"), variant.first + variant.frames)
-    )
-    frames = frames[-variant.frames :][:: -1 if variant.backwards else 1]
-    cropped = [crop(to_8bit(f), box) for f in frames]
-    if variant.mirror:
-        cropped = [f.replace(planes=tuple(np.ascontiguousarray(p[:, ::-1]) for p in f.planes)) for f in cropped]
-    head = cropped[0]
-    width, height = (whole(side * variant.shrink, scale) for side in (head.width, head.height))
-    return [resample.resize_frame(f, width, height, kernel="area") for f in cropped]
-
-
-def whole(side: float, scale: int) -> int:
-    """The side cropped to a multiple of 16 that 4:2:0 pictures of this scale can have."""
-    unit = math.lcm(16, 2 * scale)
-    return int(side) // unit * unit
-
-
-def camera_path(rng: np.random.Generator, frames: int, still: bool) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(frames, 4) smooth hand-held motion: x, y in pixels, log zoom, rotation in radians."""
-    speed = rng.normal(0, [3.0, 2.0, 0.002, 0.001]) * (not still)
-    shake = rng.normal(0, [0.8, 0.8, 0.0005, 0.0005], (frames + 8, 4)) * (not still)
-    smooth = np.apply_along_axis(np.convolve, 0, shake, np.hanning(11)[1:-1] / 2, "valid")
-    path: np.ndarray[Any, np.dtype[np.float64]] = (
-        np.arange(frames)[:, None] * speed + np.cumsum(smooth, axis=0)[:frames]
-    )
-    return path
-
-
-def photo_frames(path: Path, seed: int, *, width: int, height: int, frames: int = 30) -> list[Frame]:
-    """A seeded camera motion over a photograph, as limited-range 4:2:0 frames; one in four does not move."""
-    rng = np.random.default_rng([seed, *path.name.encode()])
-    photo = next(iter(video.read(path, codec_info=False, deinterlace="off")))
-    # Shrinking first hides the camera's own compression and keeps every later enlargement below the sharp limit.
-    factor = min(0.8, max(1.5 * width / photo.width, 1.5 * height / photo.height, 0.3))
-    wide, tall = (int(side * factor) // 2 * 2 for side in (photo.width, photo.height))
-    offset, scale = color.luma_levels(photo)
-    canvas = [torch.from_numpy(resample.resize(photo.planes[0], wide, tall, kernel="area")) * scale + offset]
-    canvas += [
-        torch.from_numpy(resample.resize(p, wide // 2, tall // 2, kernel="area")) * 1.0 for p in photo.planes[1:3]
-    ]
-    motion = camera_path(rng, frames, still=rng.random() < 0.25)
-    middle = np.array([wide, tall]) / 2 - motion[:, :2].mean(axis=0)
-    y, x = np.mgrid[0:height, 0:width] - np.array([height / 2 - 0.5, width / 2 - 0.5])[:, None, None]
-    pictures = []
-    for t, (dx, dy, zoom, angle) in enumerate(motion):
-        c, s = np.cos(angle) * np.exp(zoom), np.sin(angle) * np.exp(zoom)
-        u, v = c * x - s * y + middle[0] + dx + 0.5, s * x + c * y + middle[1] + dy + 0.5
-        full = np.stack([u / wide * 2 - 1, v / tall * 2 - 1])
-        half = full.reshape(2, height // 2, 2, width // 2, 2).mean(axis=(2, 4))
-        planes = tuple(look(p, grid) for p, grid in zip(canvas, (full, half, half), strict=True))
-        pictures.append(Frame(planes, pts=t))
-    return pictures
-
-
-def look(canvas: Tensor, grid: np.ndarray[Any, np.dtype[np.float64]]) -> np.ndarray[Any, np.dtype[np.uint8]]:
-    """The canvas (H, W) seen at grid (2, h, w), x and y from -1 to 1, by bicubic interpolation, as code values."""
-    where = torch.from_numpy(grid).permute(1, 2, 0)[None].float()
-    seen = F.grid_sample(
-        canvas[None, None].float(), where, mode="bicubic", padding_mode="reflection", align_corners=False
-    )
-    return seen[0, 0].clamp(0, 255).round().to(torch.uint8).numpy()
-
-
-def write_clip(folder: Path, sharp: list[Frame], recipe: Recipe, origin: dict[str, object]) -> None:
-    """Degrade the frames by the contest's command at this scale and CRF, and write both sides."""
-    low = list(degrade_frames(sharp, recipe))
-    if len(low) != len(sharp):
-        raise InputError(f"{origin['source']}: {len(sharp)} frames became {len(low)} after degrading.")
-    part = folder.with_suffix(".part")
-    part.mkdir(parents=True, exist_ok=True)
-    for side, frames in (("hr", sharp), ("lr", low)):
-        for plane, name in enumerate("yuv"):
-            np.save(part / f"{side}_{name}.npy", np.stack([f.planes[plane] for f in frames]))
-    rows = [f.qp if f.qp is not None else np.zeros((0, 0), np.int16) for f in low]
-    np.save(part / "qp.npy", np.stack(rows).clip(0, 51).astype(np.uint8))
-    codec = {"scale": recipe.scale, "crf": recipe.crf, "kinds": "".join(f.kind for f in low)}
-    facts = origin | codec | {"frames": len(low)}
-    (part / "clip.json").write_text(json.dumps(facts))
-    os.replace(part, folder)
+    bytes: int
+    made: int
+    failed: dict[str, str]
 
 
 def build(
-    store: Path, videos: list[Path], photos: list[Path], boxes: dict[str, Box], *, seed: int = 0, scale: int = 4
-) -> None:
-    """Make every clip that is not in the store yet."""
-    for path in videos:
-        box = next((b for pattern, b in boxes.items() if fnmatch.fnmatch(path.name, pattern)), (0.0, 0.0, 1.0, 1.0))
-        for k, variant in enumerate(variants(path.name, seed)):
-            folder = store / f"{path.stem}.{k}"
-            if not folder.exists():
-                origin = {"source": path.name, **dataclasses.asdict(variant)}
-                sharp = video_frames(path, variant, box, scale)
-                write_clip(folder, sharp, Recipe(scale=scale, crf=variant.crf), origin)
-                print(folder.name, flush=True)
-    for path in photos:
-        folder = store / f"photo-{path.stem}"
-        if not folder.exists():
-            recipe = Recipe(scale=scale, crf=variants(path.name, seed)[0].crf)
-            sharp = photo_frames(path, seed, width=whole(768, scale), height=whole(448, scale))
-            write_clip(folder, sharp, recipe, {"source": path.name})
-            print(folder.name, flush=True)
+    given: Sequence[Path],
+    store: Path,
+    *,
+    root: Path | None = None,
+    scale: int = 4,
+    seed: int = 0,
+    variants: int = 4,
+    shots: int = 8,
+    jobs: int = 1,
+    ray: bool = False,
+    tell: Tell | None = None,
+) -> Built:
+    """Make the pairs of films and photographs (files, folders, TOML lists with patterns from `root`) in a store.
+
+    variants: clips of each shot; a photograph gets one for every four. shots: most shots of a film, evenly spread.
+    jobs, ray: see `spread.each`; neither changes a byte. tell: called with (what is done, how many, of how many).
+    Clips that the store has are kept, and those of other sources too. Raises UsageError for a store whose clips were
+    made otherwise, or that another process is building, InputError where no source could be used; see also
+    `sources.gather`.
+    """
+    found = sources.gather(given, root)
+    failed: dict[str, str] = {}
+    scanned: dict[str, tuple[str, list[Shot]]] = {}
+    with _alone(store):
+        known: dict[str, Any] = {"scale": scale, "split": None}
+        if (store / MANIFEST).exists():
+            known = read_manifest(store)
+        if known["scale"] != scale:
+            raise UsageError(f"{store} holds pairs of scale {known['scale']}; name another folder for scale {scale}.")
+        for done, (source, result) in enumerate(each(_scanned, found, jobs=jobs, ray=ray), 1):
+            if isinstance(result, str):
+                failed[source.path.name] = result
+            else:
+                scanned[source.label] = result
+            if tell:
+                tell(f"shots of {source.path.name}", done, len(found))
+        useful = (source for source in found if source.label in scanned)
+        plans = [p for s in useful for p in _plans(s, *scanned[s.label], scale, seed, variants, shots)]
+        missing = [plan for plan in plans if not _is_made(store, plan)]
+        for done, (plan, problem) in enumerate(each(functools.partial(_make, store), missing, jobs=jobs, ray=ray), 1):
+            if problem:
+                failed[plan.source.path.name] = problem
+            if tell:
+                tell(plan.name, done, len(missing))
+        if failed and not any(store.glob("*/clip.json")):
+            raise InputError(" ".join(failed[name] for name in sorted(failed)))
+        held = _write_manifest(store, known["split"])["clips"].values()
+    size = sum(math.prod(a["shape"]) * np.dtype(a["dtype"]).itemsize for c in held for a in c["arrays"].values())
+    return Built(len(held), sum(c["frames"] for c in held), size, len(missing), dict(sorted(failed.items())))
 
 
-class Store:
-    """A built store, memory-mapped; gives random batches of aligned crops of its `scale`."""
+def split(store: Path, validation: float, seed: int = 0) -> None:
+    """Set this share of a store's scenes apart for validation, whole ones and by lot; 0 puts all back to training.
 
-    def __init__(self, folder: Path) -> None:
-        names = sorted(p.parent for p in folder.glob("*/clip.json"))
-        if not names:
-            raise InputError(f"{folder} holds no training clips; make them with python -m subpixel.learn.clips.")
-        self.scale = int(json.loads((names[0] / "clip.json").read_text())["scale"])
-        self.clips = [{a: np.load(n / f"{a}.npy", mmap_mode="r") for a in ARRAYS} for n in names]
-        # Long and large clips are seen more often, but not in proportion: variety is worth more than length.
-        weight = np.array([c["lr_y"].size ** 0.5 for c in self.clips])
-        self.weight = weight / weight.sum()
-
-    def sample(self, rng: np.random.Generator, *, batch: int, frames: int, crop: int, windows: int) -> list[Pair]:
-        """`windows` consecutive windows of `frames` frames of `batch` random crops of crop x crop LR pixels."""
-        rows = [self.crops(rng, frames * windows, crop) for _ in range(batch)]
-        y, uv, qp, target_y, target_uv = (
-            torch.from_numpy(np.stack(part)).float() / 255 for part in zip(*rows, strict=True)
-        )
-        pairs = []
-        for k in range(windows):
-            at = slice(k * frames, (k + 1) * frames)
-            around = slice(k * frames, (k + 1) * frames + 2)
-            pairs.append(Pair(y[:, around], uv[:, at], qp[:, at] * 5.0, target_y[:, at, None], target_uv[:, at]))
-        return pairs
-
-    def crops(self, rng: np.random.Generator, frames: int, crop: int) -> tuple[np.ndarray[Any, Any], ...]:
-        """One random sequence: y (T+2), uv, qp (quantiser, on the chroma grid), target_y, target_uv, all uint8."""
-        clip = self.clips[int(rng.choice(len(self.clips), p=self.weight))]
-        count, height, width = clip["lr_y"].shape
-        order = reflect(np.arange(-1, frames + 1) + int(rng.integers(0, max(1, count - frames + 1))), count)
-        if rng.random() < 0.1:
-            order[0] = order[1]  # the first frame of a shot has itself for a past
-        top, left = (2 * int(rng.integers(0, (side - crop) // 2 + 1)) for side in (height, width))
-        s, now = self.scale, order[1:-1]
-
-        def take(name: str, when: np.ndarray[Any, Any], k: float) -> np.ndarray[Any, Any]:
-            y0, x0, n = round(top * k), round(left * k), round(crop * k)
-            return np.stack([clip[name][t, y0 : y0 + n, x0 : x0 + n] for t in when])
-
-        blocks = np.arange(crop // 2) * 2
-        qp = clip["qp"][now][:, (top + blocks) // 16][:, :, (left + blocks) // 16][:, None]
-        uv = np.stack([take("lr_u", now, 0.5), take("lr_v", now, 0.5)], 1)
-        target_uv = np.stack([take("hr_u", now, s / 2), take("hr_v", now, s / 2)], 1)
-        parts = (take("lr_y", order, 1), uv, qp, take("hr_y", now, s), target_uv)
-        return tuple(np.ascontiguousarray(p) for p in turn(parts, int(rng.integers(0, 8))))
+    A scene is what comes from one source, or from all sources that a list gives one `scene`: no shot is ever on both
+    sides. Clips that are built later are split the same way. Raises UsageError for a store of a single scene.
+    """
+    read_manifest(store)
+    with _alone(store):
+        _write_manifest(store, {"validation": validation, "seed": seed} if validation else None)
 
 
-def reflect(index: np.ndarray[Any, np.dtype[np.int64]], count: int) -> np.ndarray[Any, np.dtype[np.int64]]:
-    """Frame numbers folded back into 0..count-1, so that a short clip plays to and fro."""
-    last = count - 1
-    folded: np.ndarray[Any, np.dtype[np.int64]] = last - np.abs(np.abs(index) % max(1, 2 * last) - last)
-    return folded
+def _write_manifest(store: Path, split: dict[str, Any] | None) -> dict[str, Any]:
+    """List every clip of a store in its manifest.json, and which part it belongs to; returns what was written."""
+    held = {path.parent.name: read_facts(path.parent) for path in sorted(store.glob("*/clip.json"))}
+    aside = _aside(sorted({facts["scene"] for facts in held.values()}), **split) if split else set()
+    for facts in held.values():
+        facts["part"] = "validation" if facts["scene"] in aside else "train"
+    manifest = {"format": 1, "scale": next(iter(held.values()))["scale"], "split": split, "clips": held}
+    part = store / f".{MANIFEST}{_PART}"
+    part.write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    os.replace(part, store / MANIFEST)
+    return manifest
 
 
-def turn(parts: Iterable[np.ndarray[Any, Any]], way: int) -> Iterator[np.ndarray[Any, Any]]:
-    """One of the eight flips and transpositions, applied to the last two axes of every part."""
-    for part in parts:
-        if way & 1:
-            part = part[..., ::-1]
-        if way & 2:
-            part = part[..., ::-1, :]
-        yield np.swapaxes(part, -1, -2) if way & 4 else part
+def _aside(scenes: list[str], validation: float, seed: int) -> set[str]:
+    """The seeded share of scenes that are for validation: one at least, not all."""
+    if len(scenes) < 2:
+        raise UsageError("A store of one scene cannot be split: both parts would show the same; add other films.")
+    shuffled = sorted(scenes, key=lambda scene: hashlib.sha256(f"{seed}/{scene}".encode()).digest())
+    return set(shuffled[: min(max(1, round(validation * len(scenes))), len(scenes) - 1)])
 
 
-def main(arguments: list[str] | None = None) -> None:
-    """Command line of `build`."""
-    parser = argparse.ArgumentParser(description=build.__doc__)
-    parser.add_argument("store", type=Path)
-    parser.add_argument("--videos", type=Path, action="append", default=[])
-    parser.add_argument("--photos", type=Path, action="append", default=[])
-    parser.add_argument("--crops", type=Path, help="TOML: file pattern = [left, top, right, bottom] as fractions")
-    parser.add_argument("--scale", type=int, choices=(2, 3, 4), default=4)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args(arguments)
-    boxes = tomllib.loads(args.crops.read_text()) if args.crops else {}
-    listed = [sorted(p for f in folders for p in f.iterdir()) for folders in (args.videos, args.photos)]
-    boxes = {k: tuple(v) for k, v in boxes.items()}
-    build(args.store, listed[0], listed[1], boxes, seed=args.seed, scale=args.scale)
+def _scanned(source: Source) -> tuple[str, list[Shot]] | str:
+    """`sources.scan`, or why the source cannot be used."""
+    try:
+        return sources.scan(source)
+    except SubpixelError as error:
+        return str(error)
 
 
-if __name__ == "__main__":
-    main()
+def _plans(
+    source: Source, sha256: str, found: list[Shot], scale: int, seed: int, count: int, most: int
+) -> Iterator[Plan]:
+    """Every clip of a source."""
+    for number in np.unique(np.linspace(0, len(found) - 1, min(most, len(found))).round().astype(int)).tolist():
+        key = f"{source.label}.{number:03}"
+        copies = max(1, count // 4) if source.photo else count
+        for k, variant in enumerate(films.variants(source, key, seed, copies, found[number].frames)):
+            yield Plan(f"{key}.{k}", source, sha256, number, found[number], variant, scale, seed)
+
+
+def _is_made(store: Path, plan: Plan) -> bool:
+    """Whether the clip is in the store; UsageError if it was made otherwise."""
+    path = store / plan.name / "clip.json"
+    if not path.exists():
+        return False
+    held = read_facts(path.parent)
+    for key, value in plan.facts().items():
+        if held.get(key) != value:
+            raise UsageError(
+                f"{store} holds the clip {plan.name} made otherwise ({key} was {held.get(key)!r} and is now "
+                f"{value!r}); name another folder."
+            )
+    return True
+
+
+def _make(store: Path, plan: Plan) -> str:
+    """Make one clip; returns why it could not be made, or nothing."""
+    unit = math.lcm(16, 2 * plan.scale)
+    try:
+        if plan.source.photo:
+            rng = np.random.default_rng([plan.seed, 1, *plan.name.encode()])
+            sharp = photo_frames(plan.source.path, rng, plan.variant.motion, unit=unit)
+        else:
+            sharp = films.film_frames(plan.source, plan.shot, plan.variant, unit)
+        write_clip(store / plan.name, sharp, Recipe(scale=plan.scale, crf=plan.variant.crf), plan.facts())
+    except InputError as error:
+        return str(error)
+    return ""
+
+
+def write_clip(folder: Path, sharp: list[Frame], recipe: Recipe, origin: dict[str, Any]) -> dict[str, Any]:
+    """Degrade the frames by a recipe and write both sides and what the codec said; returns what clip.json says.
+
+    origin: facts to add there. The folder appears whole.
+    """
+    low = list(degrade_frames(sharp, recipe))
+    if len(low) != len(sharp):
+        raise InputError(f"{origin['source']}: {len(sharp)} frames became {len(low)} after degrading.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(_PART, f".{folder.name}.", folder.parent))
+    part.chmod(0o755)
+    held = {
+        f"{side}_{name}": np.stack([f.planes[plane] for f in frames])
+        for side, frames in (("hr", sharp), ("lr", low))
+        for plane, name in enumerate("yuv")
+    }
+    held["qp"] = np.stack([_quantiser(f) for f in low])
+    held["motion"] = np.stack([priors.vectors(f) for f in low])
+    arrays = {}
+    for name in ARRAYS:
+        np.save(part / f"{name}.npy", held[name])
+        arrays[name] = {
+            "shape": list(held[name].shape),
+            "dtype": str(held[name].dtype),
+            "sha256": sha256(part / f"{name}.npy"),
+        }
+    facts = origin | {
+        "scale": recipe.scale,
+        "crf": recipe.crf,
+        "frames": len(low),
+        "kinds": "".join(f.kind for f in low),
+        "arrays": arrays,
+        "versions": {name: metadata.version(name) for name in ("subpixel", "av", "numpy", "torch")} | versions(),
+    }
+    (part / "clip.json").write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    try:
+        os.replace(part, folder)
+    except OSError:
+        if not (folder / "clip.json").exists():
+            raise
+        shutil.rmtree(part)  # a process that outlived its killed parent has just made the same
+    return facts
+
+
+def _quantiser(frame: Frame) -> npt.NDArray[np.uint8]:
+    """The quantiser of each macroblock; zeros where the codec does not say."""
+    if frame.qp is None:
+        return np.zeros((-(-frame.height // 16), -(-frame.width // 16)), np.uint8)
+    return frame.qp.clip(0, 51).astype(np.uint8)
+
+
+def sha256(path: Path) -> str:
+    """Of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def _alone(store: Path) -> Iterator[None]:
+    """The store for this process alone, made if needed, rid of what a killed build left."""
+    store.mkdir(parents=True, exist_ok=True)
+    if sys.platform == "win32":  # folders cannot be locked there
+        descriptor = -1
+    else:
+        import fcntl
+
+        descriptor = os.open(store, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system, even after kill -9
+        except BlockingIOError as error:
+            os.close(descriptor)
+            raise UsageError(f"Another process is building {store}; wait for it, or name another folder.") from error
+    for left in store.glob(f".*{_PART}"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    try:
+        yield
+    finally:
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -35,11 +35,15 @@ _BLOCK = np.dtype(
 
 @dataclasses.dataclass(frozen=True)
 class Clip:
-    """One pair of a store: its folder, clip.json as `facts`, its arrays by name (mapped files, or on a device)."""
+    """One pair of a store: its folder, clip.json as `facts`, its arrays by name (mapped files, or on a device).
+
+    kinds (frames, 3): a one for each frame's type, in the order of `priors.KINDS`.
+    """
 
     folder: Path
     facts: dict[str, Any]
     arrays: dict[str, Tensor]
+    kinds: Tensor
 
     @property
     def name(self) -> str:
@@ -84,16 +88,16 @@ class Pair:
 class Store:
     """A built store, memory-mapped; gives random batches of aligned crops of its `scale`.
 
-    part: "train" for all clips that `clips split` has not set apart, "validation" for those it has.
+    part: "train" for all clips that `clips split` has not set apart, "validation" for those it has, None for both.
     Raises InputError for a folder without clips, or with clips that are not complete.
     """
 
-    def __init__(self, folder: Path, *, part: str = "train") -> None:
+    def __init__(self, folder: Path, *, part: str | None = "train") -> None:
         folders = sorted(path.parent for path in folder.glob("*/clip.json"))
         if not folders:
             raise InputError(f"{folder} holds no training clips; make them with `subpixel clips build`.")
         held = read_manifest(folder)["clips"] if (folder / MANIFEST).exists() else {}
-        chosen = [path for path in folders if held.get(path.name, {}).get("part", "train") == part]
+        chosen = [f for f in folders if part in (None, held.get(f.name, {}).get("part", "train"))]
         if not chosen:
             raise InputError(f"{folder} holds no clips for {part}; `subpixel clips split` sets some apart.")
         self.clips = [_mapped_clip(path) for path in chosen]
@@ -101,6 +105,7 @@ class Store:
         self.device = torch.device("cpu")
         # Long and large clips are seen more often, but not in proportion: variety is worth more than length.
         self._weight = np.array([clip.arrays["lr_y"].numel() ** 0.5 for clip in self.clips])
+        self._side = np.array([min(clip.arrays["lr_y"].shape[1:]) for clip in self.clips])
 
     @property
     def bytes(self) -> int:
@@ -173,7 +178,7 @@ class Store:
 
     def _chances(self, crop: int) -> npt.NDArray[np.float64]:
         """The chance of each clip to be seen; none for those that are too small."""
-        fits = np.array([min(clip.arrays["lr_y"].shape[1:]) >= crop for clip in self.clips])
+        fits = self._side >= crop
         if not fits.any():
             raise UsageError(f"No clip of the store is as large as a crop of {crop} LR pixels; use smaller crops.")
         weight = self._weight * fits
@@ -199,7 +204,6 @@ def cut(
         field = source[name].index_select(0, now)
         return field.index_select(-2, (top + cells) // block).index_select(-1, (left + cells) // block)
 
-    kinds = np.array([[clip.facts["kinds"][t] == kind for kind in priors.KINDS] for t in order[1:-1]], np.float32)
     backwards = torch.from_numpy(order[2:] < order[1:-1]).to(device)
     motion = grid("motion", priors.CELL)
     motion = torch.where(backwards[:, None, None, None], motion.roll(2, 1), motion)  # what was the past is the future
@@ -209,7 +213,7 @@ def cut(
         turn(take("lr_y", all_of, 1), way),
         turn(uv, way),
         turn(grid("qp", 16)[:, None], way),
-        torch.from_numpy(kinds).to(device),
+        clip.kinds[order[1:-1]].to(device),
         turn_vectors(motion, way),
         turn(take("hr_y", now, scale), way),
         turn(target_uv, way),
@@ -259,16 +263,29 @@ def read_manifest(store: Path) -> dict[str, Any]:
     try:
         manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise InputError(f"{store} has no {MANIFEST}: its build was not finished; give the same command again.") from error
+        raise InputError(
+            f"{store} has no {MANIFEST}: its build was not finished; give the same command again."
+        ) from error
     except ValueError as error:
         raise InputError(f"{path} is damaged ({error}); give the build's command again.") from error
     return manifest
 
 
-def _mapped_clip(folder: Path) -> Clip:
-    facts = json.loads((folder / "clip.json").read_text(encoding="utf-8"))
+def read_facts(folder: Path) -> dict[str, Any]:
+    """clip.json of a clip. Raises InputError where it is no JSON."""
+    path = folder / "clip.json"
     try:
-        return Clip(folder, facts, {name: _mapped(folder / f"{name}.npy") for name in ARRAYS})
+        facts: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); delete {folder} and build again.") from error
+    return facts
+
+
+def _mapped_clip(folder: Path) -> Clip:
+    facts = read_facts(folder)
+    kinds = np.array([[kind == known for known in priors.KINDS] for kind in facts["kinds"]], np.float32)
+    try:
+        return Clip(folder, facts, {name: _mapped(folder / f"{name}.npy") for name in ARRAYS}, torch.from_numpy(kinds))
     except (OSError, ValueError) as error:
         raise InputError(f"The clip {folder} is not complete ({error}); `subpixel clips check` says more.") from error
 
