@@ -4,7 +4,7 @@
 # Every stage continues where it was cut. One AVX512-BF16 core takes about two hours; leave --bf16 out on others.
 set -euo pipefail
 data=$1 work=$2
-python -m subpixel.learn.clips "$work/store" --videos "$data/train" --photos "$data/photos" --crops runs/crops.toml
+subpixel clips build runs/sources.toml --root "$data" -o "$work/store"
 python -m subpixel.learn.train "$work/store" "$work/fast-a" --steps 3400 --bf16
 python -m subpixel.learn.train "$work/store" "$work/fast-b" --init "$work/fast-a" --seed 5 \
     --loss mse --steps 22000 --batch 4 --rate 1.5e-3 --drop 0.03 --bf16
