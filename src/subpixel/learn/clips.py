@@ -129,7 +129,7 @@ def build(
                 tell(plan.name, done, len(missing))
         if failed and not any(store.glob("*/clip.json")):
             raise InputError(" ".join(failed[name] for name in sorted(failed)))
-        held = _write_manifest(store, known["split"])["clips"].values()
+        held = write_manifest(store, known["split"])["clips"].values()
     size = sum(math.prod(a["shape"]) * np.dtype(a["dtype"]).itemsize for c in held for a in c["arrays"].values())
     return Built(len(held), sum(c["frames"] for c in held), size, len(missing), dict(sorted(failed.items())))
 
@@ -142,11 +142,14 @@ def split(store: Path, validation: float, seed: int = 0) -> None:
     """
     read_manifest(store)
     with _alone(store):
-        _write_manifest(store, {"validation": validation, "seed": seed} if validation else None)
+        write_manifest(store, {"validation": validation, "seed": seed} if validation else None)
 
 
-def _write_manifest(store: Path, split: dict[str, Any] | None) -> dict[str, Any]:
-    """List every clip of a store in its manifest.json, and which part it belongs to; returns what was written."""
+def write_manifest(store: Path, split: dict[str, Any] | None = None) -> dict[str, Any]:
+    """List every clip of a store in its manifest.json, and which part it belongs to; returns what was written.
+
+    split: {"validation": share of the scenes, "seed": which}, None to set nothing apart.
+    """
     held = {path.parent.name: read_facts(path.parent) for path in sorted(store.glob("*/clip.json"))}
     aside = _aside(sorted({facts["scene"] for facts in held.values()}), **split) if split else set()
     for facts in held.values():

@@ -151,6 +151,8 @@ def _listed(path: Path, root: Path) -> Iterator[Source]:
         raise UsageError(f"The list {path} consists of [[source]] entries and nothing else, not {', '.join(table)}.")
     for number, entry in enumerate(table["source"], 1):
         origin = f"Source {number} of {path}"
+        if not isinstance(entry, dict):
+            raise UsageError(f"{origin} is no table; write [[source]] and its keys below.")
         _check(entry, origin)
         how = {key: value for key, value in entry.items() if key != "files"}
         if "crop" in how:
