@@ -1,11 +1,14 @@
 """The same network by onnxruntime, OpenVINO and torch."""
 
 import importlib.util
+from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from subpixel import engines, weights
+from subpixel.engines import Engine
 from subpixel.errors import UsageError, WeightsError
 
 
@@ -41,6 +44,57 @@ def test_results_do_not_depend_on_the_number_of_threads() -> None:
 def test_unknown_engine_names_the_known() -> None:
     with pytest.raises(UsageError, match="no engine 'tensorrt'; choose auto, onnxruntime, openvino, torch"):
         engines.choose("tensorrt")
+
+
+@pytest.fixture
+def no_card(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wherever the tests run, torch sees no card."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
+
+@pytest.mark.usefixtures("no_card")
+def test_wishes_become_an_engine() -> None:
+    assert engines.choose() == Engine("onnxruntime")
+    assert engines.choose("openvino", device="cpu", precision="fp32", threads=3) == Engine("openvino", threads=3)
+    assert engines.choose("torch") == Engine("torch", "cpu", "fp32")
+    assert engines.choose("torch", precision="bf16") == Engine("torch", "cpu", "bf16")
+    said = [str(e) for e in (Engine("openvino"), Engine("torch", "cpu", "bf16"), Engine("torch", "cuda:1", "fp16"))]
+    assert said == ["openvino", "torch on cpu, bf16", "torch on cuda:1, fp16"]
+
+
+@pytest.mark.usefixtures("no_card")
+@pytest.mark.parametrize(
+    ("wish", "sentence"),
+    [
+        ({"device": "cuda"}, "--device cuda asks for an NVIDIA card that torch does not see: it sees 0"),
+        ({"engine": "torch", "device": "cuda:2"}, "--device cuda:2 asks for an NVIDIA card"),
+        ({"device": "gpu"}, "no device 'gpu'; choose auto, cpu, cuda or cuda:1"),
+        ({"precision": "int8"}, "no precision 'int8'; choose auto, fp32, fp16, bf16"),
+        (
+            {"engine": "openvino", "device": "cuda"},
+            "The engine openvino runs on the cpu in fp32 only; add --engine torch",
+        ),
+        ({"precision": "bf16"}, "The engine onnxruntime runs on the cpu in fp32 only; add --engine torch"),
+    ],
+)
+def test_wishes_that_cannot_be_met(wish: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        engines.choose(**wish)
+
+
+def test_a_card_that_torch_sees_is_used_in_half_precision(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What `auto` means where there is a card: the driver's program on the PATH, and torch counting two."""
+    (tmp_path / "nvidia-smi").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert engines.choose() == Engine("onnxruntime"), "a driver alone is not enough"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert engines.choose() == Engine("torch", "cuda:0", "fp16")
+    assert engines.choose(device="cuda:1", precision="fp32") == Engine("torch", "cuda:1", "fp32")
+    assert engines.choose(device="cpu") == Engine("onnxruntime")
+    assert engines.choose("openvino") == Engine("openvino")
+    with pytest.raises(UsageError, match="cuda:2 asks for an NVIDIA card that torch does not see: it sees 2"):
+        engines.choose(device="cuda:2")
 
 
 def test_missing_engine_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from conftest import ffmpeg
+from conftest import Ship, ffmpeg, trained_like
+from subpixel import chunks
 from subpixel.errors import (
     DiskError,
     Interrupted,
@@ -22,6 +23,7 @@ from subpixel.errors import (
 )
 from subpixel.job import upscale
 from subpixel.journal import Journal, work_folder
+from subpixel.models.best import Best, BestOptions
 from subpixel.video import Encoding, Keep, read
 
 FAST: dict[str, Any] = {"model": "bicubic", "scale": 2, "encoding": Encoding("ffv1", threads=1), "threads": 1}
@@ -155,6 +157,41 @@ def test_work_of_another_kind_is_not_continued(film: Path, tmp_path: Path) -> No
     report = upscale(film, out, **{**FAST, "model": "lanczos"})
     assert report.resumed == 0
     assert report.notes[0] == f"Unfinished work in {str(work_folder(out))!r} was of another model: started afresh."
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [({"tile": 32}, "tile"), ({"ensemble": True}, "ensemble"), ({"engine": "torch", "precision": "bf16"}, "engine")],
+)
+def test_work_of_a_network_run_in_another_way_is_not_continued(
+    film: Path, tmp_path: Path, change: dict[str, Any], named: str
+) -> None:
+    out, options = tmp_path / "out.mkv", {**FAST, "model": "fast", "scale": 4, "end": 2.45}
+    with pytest.raises(Interrupted):
+        upscale(film, out, **options, cancel=After(1))
+    report = upscale(film, out, **{**options, **change})
+    assert report.resumed == 0
+    assert f"was of another {named}: started afresh" in report.notes[0]
+    assert report.engine == ("torch on cpu, bf16" if named == "engine" else "onnxruntime")
+
+
+def test_a_network_of_two_directions_continues_as_if_never_stopped(
+    film: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ship: Ship
+) -> None:
+    """Shots are cut into chunks here, so that warm-up and look-ahead reach across what was finished before."""
+    monkeypatch.setattr(chunks, "SHORTEST", 16)
+    monkeypatch.setattr(chunks, "LONGEST", 20)
+    small = BestOptions(
+        channels=4, blocks=1, back_blocks=1, groups=2, flow_channels=2, first_channels=4, first_blocks=1
+    )
+    options = {**FAST, "model": str(ship(trained_like(Best, small))), "scale": 4, "end": 2.0}
+    upscale(film, tmp_path / "whole.mkv", **options)
+    out = tmp_path / "out.mkv"
+    with pytest.raises(Interrupted):
+        upscale(film, out, **options, cancel=After(2))
+    report = upscale(film, out, **options)
+    assert (report.frames, report.resumed, report.chunks) == (50, 40, 3)
+    assert digest(out) == digest(tmp_path / "whole.mkv")
 
 
 def test_work_on_another_input_is_not_continued(film: Path, tmp_path: Path) -> None:

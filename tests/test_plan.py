@@ -1,4 +1,6 @@
+import dataclasses
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +80,22 @@ def test_little_memory_makes_queues_and_threads_fewer(film: Path) -> None:
     assert (tight.ahead, tight.memory < free.memory) == (1, True)
     least = plan(film, "out.mkv", Options(encoding=Encoding(threads=16), memory=tight.memory - 1))
     assert least.options.encoding.threads == 8
+
+
+def test_little_memory_makes_tiles_smaller_in_the_end(make_clip: Callable[..., Path]) -> None:
+    clip = make_clip("wide.mp4", size="960x540", frames=2)
+    options = Options(encoding=Encoding(threads=1))
+    most = plan(clip, "out.mkv", options).memory
+    assert most is not None
+    tight = plan(clip, "out.mkv", dataclasses.replace(options, memory=int(most * 0.6)))
+    assert tight.memory is not None
+    assert tight.memory <= int(most * 0.6)
+    assert 0 < tight.options.tile < 512
+    assert f"tiles    {tight.options.tile}x{tight.options.tile} pixels" in str(tight)
+    asked = plan(clip, "out.mkv", dataclasses.replace(options, tile=96))
+    assert asked.options.tile == 96
+    with pytest.raises(MemoryLimitError, match="Restoring 960x540 by 4 needs about"):
+        plan(clip, "out.mkv", dataclasses.replace(options, memory=int(most * 0.2)))
 
 
 def test_untagged_colours_are_named(film: Path, tmp_path: Path) -> None:

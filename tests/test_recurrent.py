@@ -108,8 +108,7 @@ def test_windows_bound_the_frames_and_the_memory_that_wait(positions: bool) -> N
     network = restore.Restorer(trained_like(Best, SMALL), ensemble=positions)
     for done, _ in zip(range(1, 6 if positions else 28), network(source()), strict=False):
         assert alive <= done + recurrent.WINDOW + recurrent.LOOK_AHEAD
-    large = Frame((np.zeros((2160, 3840), np.uint8),), "gray")
-    assert network._model.window(large) == 4
+    assert network._model.window(3840, 2160) == 4
 
 
 @pytest.mark.parametrize("network", weights.shipped(), ids=lambda w: f"{w.name} x{w.scale}")
@@ -251,3 +250,10 @@ def test_look_ahead_and_warm_up_are_the_cards() -> None:
     )
     assert (network.warm_up, network.look_ahead) == (30, 5)
     assert recurrent.Network(Fast(), engines.Engine("torch")).look_ahead == 0
+
+
+def test_memory_is_guessed_from_tile_positions_and_window(net: Fast | Best | Frvsr) -> None:
+    whole, turned = restore.Restorer(net), restore.Restorer(net, ensemble=True)
+    assert whole.memory(160, 96) < whole.memory(640, 360) < turned.memory(640, 360)
+    assert whole.memory(3840, 2160, tile=64) < whole.memory(3840, 2160)
+    assert restore.Restorer("bicubic").memory(640, 360) == 0

@@ -29,8 +29,9 @@ WARM_UP = 8  # frames run before a piece of a shot, where the card names no othe
 LOOK_AHEAD = 8  # frames run backward after a window, the same
 WINDOW = 24  # most frames restored after one backward pass
 LATER_BYTES = 192 << 20  # most memory for what that pass leaves behind
-# Measured: what a network takes at rest, and for each LR pixel of a tile.
-NETWORK_BYTES, BYTES_PER_PIXEL = 45 << 20, 700
+# Measured: what a network takes at rest, what torch does, and what each network does for an LR pixel of a tile.
+NETWORK_BYTES, TORCH_BYTES = 45 << 20, 190 << 20
+BYTES_PER_PIXEL = {"fast": 800, "best": 2200, "frvsr": 4200}
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -84,18 +85,28 @@ class Network:
         """Frames to run backward after a window; 0 for a network of one direction."""
         return int(self.card.get("look_ahead", LOOK_AHEAD)) if self.card["later"] else 0
 
-    def window(self, frame: Frame) -> int:
+    def window(self, width: int, height: int) -> int:
         """How many frames of this size are restored after one backward pass; 1 for a network of one direction."""
         if not self.card["later"]:
             return 1
-        channels, divisor = (int(n) for n in self.card["later"])
-        size = len(self.turns) * 4 * channels * (frame.width // divisor + 1) * (frame.height // divisor + 1)
-        return max(4, min(LATER_BYTES // size, WINDOW))
+        return max(4, min(LATER_BYTES // self._bytes("later", width, height), WINDOW))
 
     def memory(self, width: int, height: int, tile: int = 0) -> int:
         """An upper guess at the bytes it takes for pictures of this size in tiles of this side."""
         tiler = Tiler(tile, halo=self.tiler.halo, align=self.tiler.align)
-        return NETWORK_BYTES + BYTES_PER_PIXEL * tiler.largest(height, width)
+        most = max(BYTES_PER_PIXEL.values())
+        total = NETWORK_BYTES + (TORCH_BYTES if self.engine.name == "torch" else 0)
+        total += BYTES_PER_PIXEL.get(self.card["network"], most) * tiler.largest(height, width)
+        if self.card["later"]:
+            total += self._bytes("later", width, height) * (self.window(width, height) + self.look_ahead)
+        if len(self.turns) > 1:
+            total += self._bytes("state", width, height) + 6 * self.scale**2 * width * height * len(self.turns)
+        return total
+
+    def _bytes(self, kind: str, width: int, height: int) -> int:
+        """Of one frame's "state" or "later" in all positions."""
+        channels, divisor = (int(n) for n in self.card[kind])
+        return 4 * channels * (width // divisor + 1) * (height // divisor + 1) * len(self.turns)
 
     def forget(self) -> None:
         """Start afresh: the next frame is the first of its shot."""

@@ -158,7 +158,7 @@ def _windows(frames: Iterable[Frame], network: Network) -> Iterator[Frame]:
     waiting: list[Moment] = []
     for moment in _moments(frames):
         waiting.append(moment)
-        window = network.window(moment.frame)
+        window = network.window(moment.frame.width, moment.frame.height)
         if not moment.last and len(waiting) < window + network.look_ahead:
             continue
         told = network.backward(waiting, len(waiting) if moment.last else window)
