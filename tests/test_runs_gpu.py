@@ -102,7 +102,8 @@ def test_two_pieces_make_one_run(store: Path, bare: dict[str, str], tmp_path: Pa
     records = [json.loads(line) for line in (home / "log.jsonl").read_text().splitlines()]
     assert [r["step"] for r in records if r["event"] == "validation"] == [12, 24, 36, 48]
     timings = json.loads((home / "timings.json").read_text())
-    assert [(row["part"], row["precision"]) for row in timings["rows"]] == [("step", "fp32"), ("back", "fp32")]
+    timed = [(row["network"], row["part"], row["precision"]) for row in timings["rows"]]
+    assert timed == [("best", "step", "fp32"), ("best", "back", "fp32"), ("fast", "step", "fp32")]
     assert all(row["median_ms"] > 0 for row in timings["rows"])
     assert "torch" in (home / "machine.txt").read_text()
 

@@ -65,11 +65,14 @@ home() {
 }
 trap home EXIT
 
-toy=--toy
-[ "$cuda" = 0 ] || toy=
-"$python" "$here/shorter.py" "$recipe" -o "$WORK/$name.toml" --share "${SHARE:-1}" $toy
+options=()
+[ "$cuda" = 1 ] || options+=(--toy)
+command -v cc >/dev/null || options+=(--no-compile)  # what torch compiles needs a C compiler, too
+"$python" "$here/shorter.py" "$recipe" -o "$WORK/$name.toml" --share "${SHARE:-1}" "${options[@]}"
 cd "$WORK"
 "$python" -m subpixel.learn.train "$name.toml" --seconds "$seconds" --save-seconds 60 "$@"
 trap - EXIT
 home
-"$python" "$here/timing.py" "$name" -o "$OUT/timings.json"
+others=()
+[ "$name" = fast ] || others+=("$here/fast.toml")
+"$python" "$here/timing.py" "$name" "${others[@]}" -o "$OUT/timings.json"

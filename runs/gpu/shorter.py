@@ -1,6 +1,6 @@
 """A recipe with fewer steps, or so small that a CPU does it in seconds.
 
-python runs/gpu/shorter.py RECIPE.toml -o OUT.toml [--share 0.1] [--toy]
+python runs/gpu/shorter.py RECIPE.toml -o OUT.toml [--share 0.1] [--toy] [--no-compile]
 """
 
 from __future__ import annotations
@@ -49,8 +49,10 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--share", type=float, default=1.0)
     parser.add_argument("--toy", action="store_true")
+    parser.add_argument("--no-compile", action="store_true", help="where there is no C compiler")
     given = parser.parse_args()
     recipe = shorter(recipes.load(given.recipe), given.share)
+    recipe = dataclasses.replace(recipe, compile=recipe.compile and not given.no_compile)
     given.output.write_text(recipes.dump(toy(recipe) if given.toy else recipe), encoding="utf-8")
 
 

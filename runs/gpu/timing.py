@@ -1,6 +1,6 @@
-"""What the torch engine takes for a frame of each run's network: seconds a step, memory, distance from fp32.
+"""What the torch engine takes for a frame of some networks: time of a step, memory, distance from fp32.
 
-python runs/gpu/timing.py RUN... -o OUT.json [--sizes 480x270,960x540] [--seconds 2]
+python runs/gpu/timing.py RUN|RECIPE.toml... -o OUT.json [--sizes 480x270,960x540] [--seconds 2]
 
 Through `engines.load`, as `subpixel upscale` does: arrays in, arrays out, transfers included. Random pictures. A CPU
 runs fp32 alone, at a size that takes no time.
@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from subpixel import engines, models
+from subpixel.learn import recipe as recipes
 from subpixel.learn import state
 
 WARM_UP, LONGEST = 5, 100  # calls before timing, and most calls timed
@@ -51,8 +52,9 @@ def timed(net: Any, part: str, precision: str, size: tuple[int, int], seconds: f
 
 
 def rows(run: Path, sizes: list[tuple[int, int]], seconds: float, device: str) -> list[dict[str, Any]]:
-    """Every part, size and precision of a run's network."""
-    net = state.trained(run).fuse().eval().to(device, memory_format=torch.channels_last)
+    """Every part, size and precision of the network of a run, or of a recipe without training."""
+    made: Any = state.trained(run) if run.is_dir() else state.build(recipes.load(run))
+    net = made.fuse().eval().to(device, memory_format=torch.channels_last)
     parts = ["step", "back"] if net.later else ["step"]
     found = []
     for size in sizes:
@@ -63,7 +65,7 @@ def rows(run: Path, sizes: list[tuple[int, int]], seconds: float, device: str) -
                 exact = given if exact is None else exact
                 # Luma in code values of 255; what the backward pass hands on has no unit.
                 row["largest_difference"] = round(255 * float(np.abs(given[0] - exact[0]).max()), 3)
-                found.append({"run": run.name, **row})
+                found.append({"network": run.stem, **row})
                 print(json.dumps(found[-1]), flush=True)
     return found
 
