@@ -85,7 +85,13 @@ def options(command: Any) -> set[str]:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "console")], ids=lambda p: p.name)
 def test_console_blocks_run(page: Path, place: Path) -> None:
-    """Lines that begin with `$ ` run in order in one folder; the first that fails fails the page."""
+    """Lines that begin with `$ ` run in order in one folder; the first that fails fails the page.
+
+    A TOML block that begins with a comment of nothing but a file's name is that file.
+    """
+    for block in blocks(page, "toml"):
+        if named := re.match(r"# (\S+\.toml)\n", block):
+            (place / named[1]).write_text(block)
     lines = [line[2:] for block in blocks(page, "console") for line in block.splitlines() if line.startswith("$ ")]
     script = "\n".join(line for line in lines if not line.startswith(("make ", "git ", "cd ", "pip ")))
     done = subprocess.run(["bash", "-exo", "pipefail", "-c", script], cwd=place, capture_output=True, text=True)
