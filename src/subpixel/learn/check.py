@@ -153,27 +153,27 @@ def _shape_problems(facts: dict[str, Any], arrays: Arrays, scale: int) -> Iterat
 def _picture_problems(facts: dict[str, Any], arrays: Arrays) -> Iterator[str]:
     """Problems of the pictures: of the first, middle and last frame."""
     last, scale = facts["frames"] - 1, facts["scale"]
+    sharp = arrays["hr_y"]
     for t in sorted({0, last // 2, last}):
         low = arrays["lr_y"][t].astype(np.float64)
-        here = _error(arrays["hr_y"][t], low, scale)
-        psnr = 10 * math.log10(255**2 / max(here, 1e-9))
-        if psnr < LOWEST_PSNR:
-            yield f"frame {t} of the two sides is not the same picture (luma {psnr:.1f} dB after shrinking)."
-            return
-        beside = {
-            f"{abs(d)} pixels {way}": _error(np.roll(arrays["hr_y"][t], d, axis), low, scale)
-            for axis, ways in ((0, ("up", "down")), (1, ("left", "right")))
-            for d, way in zip((-scale // 2, scale // 2), ways, strict=True)
-        }
-        beside |= {
-            f"{abs(d)} frame {'earlier' if d < 0 else 'later'}": _error(arrays["hr_y"][t + d], low, scale)
-            for d in (-1, 1)
-            if 0 <= t + d <= last
-        }
+        here, beside = _error(sharp[t], low, scale), {}
+        for axis, ways in ((0, ("up", "down")), (1, ("left", "right"))):
+            for way, step in zip(ways, (-(scale // 2), scale // 2), strict=True):
+                beside[f"{abs(step)} pixels {way}"] = _error(np.roll(sharp[t], step, axis), low, scale)
+        for way, step in (("earlier", -1), ("later", 1)):
+            if 0 <= t + step <= last:
+                beside[f"1 frame {way}"] = _error(sharp[t + step], low, scale)
         best = min(beside, key=lambda way: beside[way])
-        if beside[best] < _CLEARLY * here:
+        if beside[best] < _CLEARLY * here and _psnr(beside[best]) > LOWEST_PSNR:
             yield f"frame {t} of the sharp side fits better when taken {best}."
             return
+        if _psnr(here) < LOWEST_PSNR:
+            yield f"frame {t} of the two sides is not the same picture (luma {_psnr(here):.1f} dB after shrinking)."
+            return
+
+
+def _psnr(error: float) -> float:
+    return 10 * math.log10(255**2 / max(error, 1e-9))
 
 
 def _error(sharp: npt.NDArray[np.uint8], low: npt.NDArray[np.float64], scale: int) -> float:

@@ -30,7 +30,7 @@ def each(
     """
     if ray:
         yield from _on_ray(function, items, jobs)
-    elif jobs == 1:
+    elif jobs == 1 or not items:
         threads = torch.get_num_threads()
         torch.set_num_threads(1)  # more would wait for each other by spinning
         try:
@@ -39,9 +39,7 @@ def each(
         finally:
             torch.set_num_threads(threads)
     else:
-        # Spawned, not forked: codecs and torch have threads, which a fork would leave behind.
-        context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(jobs, context, _begin) as pool:
+        with ProcessPoolExecutor(min(jobs, len(items)), _context(), _begin) as pool:
             waiting = {pool.submit(function, item): item for item in items}
             try:
                 for done in as_completed(waiting):
@@ -52,6 +50,16 @@ def each(
                 ) from error
             finally:
                 pool.shutdown(cancel_futures=True)
+
+
+def _context() -> Any:
+    """How processes start: not as forks of this one, whose threads of codecs and torch they would lose, but as forks of
+    one that has only loaded what they need; on Windows, afresh."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["subpixel.learn.clips"])
+    return context
 
 
 def _begin() -> None:
@@ -73,18 +81,20 @@ def _on_ray(function: Callable[[Item], Result], items: Sequence[Item], jobs: int
         import ray
     except ImportError as error:
         raise UsageError("Ray is not installed; pip install 'subpixel[cluster]', or leave --ray out.") from error
-    own = None if "RAY_ADDRESS" in os.environ else jobs
-    ray.init(num_cpus=own, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    if not ray.is_initialized():
+        own = None if "RAY_ADDRESS" in os.environ else jobs
+        ray.init(num_cpus=own, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
+    remote: Any = ray.remote(_call)
+    waiting: dict[Any, Item] = {remote.remote(function, item): item for item in items}
     try:
-        remote: Any = ray.remote(_call)
-        waiting: dict[Any, Item] = {remote.remote(function, item): item for item in items}
         while waiting:
             done, _ = ray.wait(list(waiting))
             yield waiting.pop(done[0]), ray.get(done[0])
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     finally:
-        ray.shutdown()
+        for task in waiting:
+            ray.cancel(task)
 
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
