@@ -54,7 +54,7 @@ def test_a_recipe_is_what_its_file_says(tmp_path: Path) -> None:
         (stage(batch=0), r"stage 1: batch must be from 1 to 4096, not 0"),
         (stage(drop_state=1.5), r"stage 1: drop_state must be from 0 to 1, not 1\.5"),
         (stage(rate=float("nan")), r"stage 1: rate must be from 1e-12 to 1000, not nan"),
-        (stage(crop=20), r"stage 1: crop must be a multiple of 16, not 20"),
+        (stage(crop=20), r"stage 1: crop must be a multiple of 8, not 20"),
         (stage(warmup=500), r"stage 1: warmup must be less than steps \(500\), not 500"),
         (stage(loss="huber"), r"stage 1: loss must be one of charbonnier, l1, mse, not 'huber'"),
         (stage(space="lab"), r"stage 1: space must be one of planes, rgb, not 'lab'"),

@@ -255,8 +255,8 @@ def check_teacher(recipe: Recipe) -> None:
 def _check_stages(recipe: Recipe, origin: str) -> None:
     """Raise UsageError for values that do not fit each other."""
     for n, stage in enumerate(recipe.stages, 1):
-        if stage.crop % 16:
-            raise UsageError(f"{origin}, stage {n}: crop must be a multiple of 16, not {stage.crop}.")
+        if stage.crop % 8:
+            raise UsageError(f"{origin}, stage {n}: crop must be a multiple of 8, not {stage.crop}.")
         if stage.warmup >= stage.steps and stage.warmup:
             raise UsageError(
                 f"{origin}, stage {n}: warmup must be less than steps ({stage.steps}), not {stage.warmup}."
