@@ -1,10 +1,12 @@
 """The network alone: milliseconds a frame by engine and number of threads, and what surrounds it.
 
-    python bench/network.py [--model fast] [--rounds 5]
+    python bench/network.py [--models fast,best] [--engines onnxruntime,torch] [--device cuda] [--rounds 5]
 
-For 480x270 -> 1920x1080 and 180x144 -> 720x576. "network": one step of the engine, wall clock and CPU time, the median
-and the least, each engine in processes of its own, in turn. "restore": the same with what is done around it to planes
-of 8 bits. "base": bicubic enlargement of all planes by `upsample.bicubic`, the picture that the network improves.
+For 480x270 -> 1920x1080 and 180x144 -> 720x576. "network": one step of the engine, and for a network of two directions
+its backward step, wall clock and CPU time, the median and the least, each engine in processes of its own, in turn.
+"restore": both with what is done around them to planes of 8 bits. "base": bicubic enlargement of all planes by
+`upsample.bicubic`, the picture that the networks improve. A model that is not shipped and has no file (frvsr) is run
+by torch with random weights, which take the same time.
 """
 
 import argparse
@@ -15,41 +17,48 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from subpixel import engines, upsample, weights
 from subpixel.frames import Frame
-from subpixel.restore import Network
+from subpixel.recurrent import Moment, Network
 
 SIZES = [(480, 270), (180, 144)]
 
 
-def inputs(network: weights.Weights, width: int, height: int) -> list[engines.Float32]:
-    """Noise in the shapes of one step."""
-    rng, half = np.random.default_rng(0), (height // 2, width // 2)
-    channels = int(network.card["options"]["channels"])
-    shapes = [(1, 3, height, width), (1, 2, *half), (1, 1, *half), (1, channels, *half)]
-    return [rng.random(shape, dtype=np.float32) for shape in shapes]
+def network(model: str) -> Any:
+    """The shipped network, the one in a file, or a torch module that has learnt nothing."""
+    if model.endswith(".onnx") or model in {w.name for w in weights.shipped()}:
+        return weights.load(model, 4)
+    from subpixel.models import MODELS
+
+    return MODELS[model][0]().fuse().eval()
 
 
-def works(
-    network: weights.Weights, engine: str, threads: int, width: int, height: int
-) -> dict[str, Callable[[], object]]:
-    """What is measured for one engine, by the name of its row."""
-    feed = inputs(network, width, height)
+def works(model: str, engine: engines.Engine, width: int, height: int) -> dict[str, Callable[[], object]]:
+    """What is measured for one network and engine, by the name of its row."""
     rng = np.random.default_rng(0)
     shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
     frame = Frame(tuple(rng.integers(16, 236, shape, dtype=np.uint8) for shape in shapes))
-    if engine == "none":
-        return {"base, bicubic": lambda: upsample.bicubic(frame, network.scale)}
-    step = engines.load(network, engine, width=width, height=height, threads=threads)
-    whole = Network(network, engine, threads)
-    count = "1 thread" if threads == 1 else f"{threads} threads"
-    return {
-        f"network, {engine}, {count}": lambda: step(*feed),
-        f"restore, {engine}, {count}": lambda: whole(frame, frame, frame),
-    }
+    net = network(model)
+    if not isinstance(net, weights.Weights):
+        net = net.to(engine.device)
+    whole = Network(net, engine)
+    row = f"{model}, {{}}, {engine}, {engine.threads} thread{'s' * (engine.threads > 1)}"
+    found: dict[str, Callable[[], object]] = {}
+    for part in ("step", "back") if whole.card["later"] else ("step",):
+        sizes = engines.shapes(whole.card, width=width, height=height, part=part)
+        feed = [rng.random(shape, dtype=np.float32) for shape in sizes.values()]
+        step = engines.load(net, engine, width=width, height=height, part=part)
+        found[row.format(f"network {part}")] = lambda step=step, feed=feed: step(*feed)  # type: ignore[misc]
+
+    def restored() -> Frame:
+        moment = Moment(frame, frame, frame)
+        return whole.forward(moment, whole.backward([moment], 1)[0])
+
+    return {**found, row.format("restore"): restored}
 
 
 def measure(work: Callable[[], object], times: int) -> list[tuple[float, float]]:
@@ -62,28 +71,48 @@ def measure(work: Callable[[], object], times: int) -> list[tuple[float, float]]
     return taken[1:]
 
 
-def child(model: str, engine: str, threads: int) -> None:
-    """Measure one engine and print its figures as JSON; engines disturb each other within one process."""
-    network = weights.load(model, 4)
+def base(width: int, height: int) -> dict[str, Callable[[], object]]:
+    """The bicubic picture alone."""
+    shapes = ((height, width), (height // 2, width // 2), (height // 2, width // 2))
+    frame = Frame(tuple(np.full(shape, 90, np.uint8) for shape in shapes))
+    return {"base, bicubic": lambda: upsample.bicubic(frame, 4)}
+
+
+def child(model: str, name: str, threads: int, device: str, precision: str) -> None:
+    """Measure one network by one engine and print the figures as JSON; engines disturb each other in one process."""
     for width, height in SIZES:
-        for name, work in works(network, engine, threads, width, height).items():
-            print(json.dumps([f"{width}x{height}", name, measure(work, 10)]), flush=True)
+        if name == "none":
+            rows = base(width, height)
+        else:
+            engine = engines.choose(name, device=device, precision=precision, threads=threads)
+            rows = works(model, engine, width, height)
+        for row, work in rows.items():
+            print(json.dumps([f"{width}x{height}", row, measure(work, 10)]), flush=True)
 
 
 def main() -> None:
     """Command line of this file."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--model", default="fast")
+    options.add_argument("--models", default="fast")
+    options.add_argument("--engines", default=",".join(engines.available()))
+    options.add_argument("--device", default="cpu")
+    options.add_argument("--precision", default="auto")
     options.add_argument("--rounds", type=int, default=5, help="processes per engine, each measures ten frames")
-    options.add_argument("--child", nargs=2, metavar=("ENGINE", "THREADS"), help=argparse.SUPPRESS)
+    options.add_argument("--child", nargs=3, metavar=("MODEL", "ENGINE", "THREADS"), help=argparse.SUPPRESS)
     given = options.parse_args()
     if given.child:
-        child(given.model, given.child[0], int(given.child[1]))
+        model, engine, threads = given.child
+        child(model, engine, int(threads), given.device, given.precision)
         return
+    todo = [("", "none", "1")]
+    for model in given.models.split(","):
+        known = engines.available() if isinstance(network(model), weights.Weights) else ["torch"]
+        todo += itertools.product([model], [e for e in given.engines.split(",") if e in known], "12")
     taken: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for _ in range(given.rounds):
-        for engine, threads in [*itertools.product(engines.available(), "12"), ("none", "1")]:
-            command = [sys.executable, __file__, "--model", given.model, "--child", engine, threads]
+        for words in todo:
+            command = [sys.executable, __file__, "--device", given.device, "--precision", given.precision]
+            command += ["--child", *words]
             for line in subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines():
                 size, name, pairs = json.loads(line)
                 taken.setdefault((size, name), []).extend(pairs)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from subpixel.frames import Frame
 
 SCHEMA_VERSION = 1
-PACKAGES = ("subpixel", "numpy", "av", "onnxruntime", "openvino", "torch", "typer", "rich")
+PACKAGES = ("subpixel", "numpy", "av", "onnxruntime", "openvino", "torch", "spandrel", "typer", "rich")
 CODECS = ("h264", "hevc", "av1", "ffv1")
 FLAGS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_tile", "asimd")
 
@@ -41,6 +41,8 @@ def doctor(as_json: o.Json = False) -> None:
 
 
 def _system() -> dict[str, str]:
+    from subpixel import engines
+
     free = {
         place: shutil.disk_usage(path).free for place, path in (("here", "."), ("temporary", tempfile.gettempdir()))
     }
@@ -48,6 +50,7 @@ def _system() -> dict[str, str]:
         "system": platform.platform(),
         "python": platform.python_version(),
         "processor": f"{os.cpu_count()} cores, {' '.join(_flags())}",
+        "networks are run by": str(engines.choose()),
         **{f"free disk, {place}": f"{size / 1e9:.1f} GB" for place, size in free.items()},
     }
 

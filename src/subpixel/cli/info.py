@@ -39,7 +39,8 @@ def models(as_json: o.Json = False) -> None:
     rows: list[dict[str, Any]] = []
     damage: list[str] = []
     for network in weights.shipped():
-        state, size = "intact", network.path.stat().st_size if network.path.is_file() else None
+        files = [network.file(part) for part in ("step", "back") if part == "step" or "back" in network.card]
+        state, size = "intact", sum(f.stat().st_size for f in files) if all(f.is_file() for f in files) else None
         try:
             weights.check(network)
         except WeightsError as error:
