@@ -118,7 +118,7 @@ def test_the_rate_rises_then_falls() -> None:
 def test_a_stage_distils_from_a_teacher_and_a_teacher_has_a_stage() -> None:
     with pytest.raises(UsageError, match="A stage distils, but there is no teacher; add teacher = "):
         recipes.check_teacher(recipes.parse(stage(distil=0.3), "r.toml"))
-    with pytest.raises(UsageError, match="No stage learns from the teacher 'best'; add distil = 0.3 to one"):
+    with pytest.raises(UsageError, match=r"No stage learns from the teacher 'best'; add distil = 0\.3 to one"):
         recipes.check_teacher(recipes.parse(changed(teacher="best"), "r.toml"))
 
 

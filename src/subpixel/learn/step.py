@@ -6,6 +6,8 @@ import copy
 import dataclasses
 import importlib.util
 import math
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,11 +90,17 @@ def prepare(net: Any, means: Means) -> None:
     if means.team.device.type != "cuda":
         return
     net.to(memory_format=torch.channels_last)
-    if means.recipe.compile and importlib.util.find_spec("triton"):
+    if means.recipe.compile and _can_compile():
         # One frame at a time: a whole window unrolled would take minutes to compile.
         for name in ("step", "back", "_step", "_back"):
             if hasattr(net, name):
                 setattr(net, name, torch.compile(getattr(net, name)))
+
+
+def _can_compile() -> bool:
+    """Whether torch finds what it compiles for a GPU with: Triton, and a C compiler for what Triton starts."""
+    compilers = (os.environ.get("CC", "cc"), "gcc", "clang")
+    return importlib.util.find_spec("triton") is not None and any(map(shutil.which, compilers))
 
 
 def windows(run: Run, means: Means) -> Iterator[Window]:
