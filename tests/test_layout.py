@@ -24,7 +24,7 @@ ORDER = [
     {"errors"},
     {"frames", "stop"},
     {"resample"},
-    {"color"},
+    {"color", "priors"},
     {"video"},
     {"upsample"},
     {"degrade", "metrics"},
