@@ -1,4 +1,5 @@
 import inspect
+import json
 import subprocess
 import sys
 import tomllib
@@ -113,3 +114,29 @@ def test_every_error_says_how_the_command_ends() -> None:
 
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, SubpixelError)]
     assert sorted({kind.exit_code for kind in kinds}) == [1, 2, 3, 4, 5, 6, 7, 8, 130]
+
+
+def test_the_command_takes_what_the_network_can_do(sample_clip: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "subpixel", "upscale", sample_clip, "-o", tmp_path / "out.mkv", "--end", "0.05"]
+    wishes = [
+        "--engine",
+        "torch",
+        "--device",
+        "cpu",
+        "--precision",
+        "bf16",
+        "--tile",
+        "128",
+        "--ensemble",
+        "--threads",
+        "1",
+        "--json",
+        "--progress",
+        "none",
+    ]
+    done = subprocess.run([*command, *wishes], capture_output=True, text=True, check=True)
+    (report,) = json.loads(done.stdout)["outputs"]
+    assert (report["frames"], report["engine"]) == (2, "torch on cpu, bf16")
+    refused = subprocess.run([*command, "--device", "cuda:9", "-y"], capture_output=True, text=True)
+    assert refused.returncode == 2
+    assert "error: --device cuda:9 asks for an NVIDIA card that torch does not see" in refused.stderr
