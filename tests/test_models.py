@@ -286,3 +286,11 @@ def test_fast_moves_its_state_along_the_codec_s_vectors() -> None:
     inside = (..., slice(9, 11))  # beyond the reach of the border and of the luma that differs
     assert moved.shape == plain.shape
     assert not torch.allclose(moved[inside], other[inside], atol=1e-3)
+
+
+def test_half_precision_leaves_the_base_picture_alone() -> None:
+    planes, kernel = torch.rand(1, 1, 12, 12), bicubic_kernel(4, 1)
+    whole = enlarge(planes, kernel)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(enlarge(planes, kernel), whole)
+    assert whole.dtype == torch.float32

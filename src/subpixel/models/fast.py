@@ -215,4 +215,6 @@ def read(layer: nn.Module, inputs: list[Tensor]) -> Tensor:
 
 def enlarge(planes: Tensor, kernel: Tensor) -> Tensor:
     """Bicubic enlargement before the pixel shuffle: (N, P, H, W) -> (N, P * s^2, H, W), edges repeated."""
-    return F.conv2d(F.pad(planes, (2, 2, 2, 2), mode="replicate"), kernel.to(planes.dtype))
+    # The picture itself, not a correction to it: half precision would round it by half a code value.
+    with torch.autocast(planes.device.type, enabled=False):
+        return F.conv2d(F.pad(planes.float(), (2, 2, 2, 2), mode="replicate"), kernel.float())
