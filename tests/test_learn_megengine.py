@@ -151,38 +151,40 @@ def test_forward_is_torchs(megengine: Path, tmp_path: Path) -> None:
             assert float(np.abs(made[f"{form}{k}"] - tensor.numpy()).max()) <= 1e-5, (CASES[number], form)
 
 
-@pytest.mark.parametrize("text", [FAST, UNET], ids=["fast", "unet"])
+@pytest.mark.parametrize("text", [FAST + "distil = 0.3\n", UNET], ids=["fast", "unet"])
 def test_twenty_steps_are_torchs(megengine: Path, store: Path, tmp_path: Path, text: str) -> None:
     """From the same weights the same batches give the same losses, within 1e-5; then either reads the other's state."""
     second = write_pairs(tmp_path / "second", clips=1, width=96)
     path = tmp_path / "recipe.toml"
-    path.write_text(f"store = {json.dumps([str(store), str(second)])}\n{text}")
+    teacher = f"teacher = {json.dumps(str(tmp_path / 'teacher'))}\n" * ("distil" in text)
+    path.write_text(f"store = {json.dumps([str(store), str(second)])}\n{teacher}{text}")
     asked = recipe.load(path)
     ours = state.start(asked, ALONE.device)
-    (tmp_path / "init").mkdir()
-    state.save(ours, tmp_path / "init")
+    kept_as(ours, tmp_path / "teacher", text)
+    for name, parameter in ours.net.named_parameters():
+        parameter.data += 0.03 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(len(name)))
+        ours.average[name].copy_(parameter.detach())
+    kept_as(ours, tmp_path / "init", text)
     means = step.equip(asked, ALONE)
     losses = [step.take_step(ours, means, window, [])[0] for window in step.windows(ours, means)]
     twin(megengine, "curve", tmp_path)
     theirs = json.loads((tmp_path / "losses.json").read_text())
     assert len(losses) == len(theirs) == 20
     for mine, other in zip(losses, theirs, strict=True):
-        assert abs(mine["main"] - other["main"]) <= 1e-5
-        assert mine["norm"] == pytest.approx(other["norm"], rel=1e-4)
+        assert mine.pop("norm") == pytest.approx(other.pop("norm"), rel=1e-4)
+        assert mine == pytest.approx(other, abs=1e-5)
     wanted, made = (load_file(tmp_path / name / "state.safetensors") for name in ("init", "ours"))
     assert all(torch.any(wanted[k] != made[k]) for k in wanted if k.startswith("net."))
 
-    (tmp_path / "ours" / "recipe.toml").write_text(path.read_text())
+    (tmp_path / "ours" / "recipe.toml").write_text(text)
     made_file = export.export(tmp_path / "ours", "mine", tmp_path, {})
-    frames = [
-        Frame(tuple(np.full((h, w), 90, np.uint8) for h, w in ((16, 24), (8, 12), (8, 12))), pts=t) for t in (0, 1)
-    ]
+    grey = tuple(np.full(size, 90, np.uint8) for size in ((16, 24), (8, 12), (8, 12)))
+    frames = [Frame(grey, pts=0), Frame(grey, pts=1)]
     for engine in ("onnxruntime", "openvino", "torch"):
         restored = list(restore(frames, model=str(made_file.path), engine=engine, threads=1))
         assert [(f.width, f.height) for f in restored] == [(96, 64)] * 2
 
-    (tmp_path / "theirs").mkdir()
-    state.save(ours, tmp_path / "theirs")
+    kept_as(ours, tmp_path / "theirs", text)
     twin(megengine, "again", tmp_path)
     kept, facts = state.read(tmp_path / "theirs" / "state.safetensors")
     back, facts_back = state.read(tmp_path / "back" / "state.safetensors")
@@ -190,6 +192,13 @@ def test_twenty_steps_are_torchs(megengine: Path, store: Path, tmp_path: Path, t
     assert all(kept[k].dtype == back[k].dtype and torch.equal(kept[k], back[k]) for k in kept)
     assert facts_back.pop("framework") == "MegEngine 1.13.0"
     assert facts == facts_back
+
+
+def kept_as(run: state.Run, folder: Path, text: str) -> None:
+    """Leave the run's state and recipe in a folder."""
+    folder.mkdir()
+    state.save(run, folder)
+    (folder / "recipe.toml").write_text(text)
 
 
 def test_it_learns_from_real_clips(megengine: Path, tmp_path: Path) -> None:
@@ -256,10 +265,9 @@ def test_a_killed_run_continues_bit_for_bit(megengine: Path, store: Path, tmp_pa
         (('name = "fast"', 'name = "best"'), "name must be one of fast, unet, not 'best'"),
         (("kinds = true", "motion = true"), "motion = true is not to be had with MegEngine; set motion = false"),
         (("batch = 2", "batch = 2\nwarp = 0.1"), "A stage has a warp loss, but fast gives no flow here; set warp = 0."),
-        (("seed = 3", 'precision = "bf16"'), 'trains with 32 bits here; set precision = "auto" in the recipe.'),
         (("seed = 3", 'device = "cuda:7"'), "MegEngine finds no CUDA device for 'cuda:7'; choose auto or cpu."),
     ],
-    ids=["network", "motion", "warp", "precision", "device"],
+    ids=["network", "motion", "warp", "device"],
 )
 def test_what_it_cannot_do_is_said(
     megengine: Path, store: Path, tmp_path: Path, change: tuple[str, str], sentence: str

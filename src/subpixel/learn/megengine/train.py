@@ -151,8 +151,8 @@ def train(
     log = Log(out, run.step, recipe.steps)
     saved, losses = time.monotonic(), []
     with shown(out.name, run.step, recipe.steps) as (tell, say):
-        if recipe.validation.clips:
-            say(f"Nothing is validated here: export {out} and score it.")
+        if recipe.validation.clips or recipe.precision == "bf16":
+            say("MegEngine trains with 32 bits here and validates nothing: export the run and score it.")
         for window in windows(run, recipe, stores):
             values = take_step(run, gradients, window, recipe.average, teacher)
             if not math.isfinite(values["total"] + values["norm"]):
@@ -184,8 +184,6 @@ def equip(recipe: Recipe) -> tuple[list[Store], Network | None]:
     if not recipe.store:
         raise UsageError("The recipe names no store of training pairs; add store = a folder, or --store.")
     place(recipe.device)
-    if recipe.precision == "bf16":
-        raise UsageError('MegEngine trains with 32 bits here; set precision = "auto" in the recipe.')
     if any(stage.warp for stage in recipe.stages):
         raise UsageError(f"A stage has a warp loss, but {recipe.network} gives no flow here; set warp = 0.")
     recipes.check_teacher(recipe)

@@ -44,7 +44,7 @@ class UNet(Network):
         skips = []
         for conv in self.down:
             skips.append(x)
-            x = F.leaky_relu(conv(F.max_pool2d(x, 2)), 0.2)
+            x = F.leaky_relu(conv(F.avg_pool2d(x, 2)), 0.2)
         for up, merge in zip(self.up[::-1], self.merge[::-1], strict=True):
             x = F.concat([F.pixel_shuffle(F.leaky_relu(up(x), 0.2), 2), skips.pop()], 1)
             x = F.leaky_relu(merge(x), 0.2)
