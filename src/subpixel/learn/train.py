@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import math
+import os
 import sys
 import threading
 import time
@@ -70,7 +71,9 @@ def begin(recipe: Recipe, out: Path, ours: Team) -> Run:
         rows = ours.rows(recipe.stages[recipe.at(run.step)[0]].batch)
         run.carry = {name: value[rows] for name, value in run.carry.items()}
     if ours.rank == 0:
-        (out / state.RECIPE).write_text(recipes.dump(recipe), encoding="utf-8")
+        part = out / "recipe.part"  # the other processes read it meanwhile
+        part.write_text(recipes.dump(recipe), encoding="utf-8")
+        os.replace(part, out / state.RECIPE)
     return run
 
 

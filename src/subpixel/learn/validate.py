@@ -138,7 +138,7 @@ def _row(low: Frame, made: Frame, sharp: Frame, scale: int) -> Picture:
         height, width = rgb.shape[:2]
         top, left = max(0, height - side) // 2, max(0, width - side) // 2
         part = rgb[top : top + side, left : left + side]
-        parts.append(np.pad(part, [(0, side - part.shape[0]), (0, side - part.shape[1]), (0, 0)]))
+        parts.append(np.pad(part, [(0, 0), (0, side - part.shape[1]), (0, 0)]))
     return np.concatenate(parts, 1)
 
 
