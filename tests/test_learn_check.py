@@ -69,6 +69,7 @@ def flipped(path: Path) -> None:
         (lambda s: (s / ".clip3.x.part").mkdir(), ".clip3.x.part was left by a build that was killed; the same"),
         (lambda s: (s / "clip1" / "hr_y.npy").write_bytes(b"\x93NUMPY"), "clip1: hr_y.npy cannot be read ("),
         (lambda s: (s / "clip1" / "clip.json").write_text("no"), "clip.json is damaged ("),
+        (lambda s: (s / "clip1" / "clip.json").write_text("{}"), "clip1: clip.json does not say scale, frames, kinds;"),
     ],
 )  # fmt: skip
 def test_damage_is_named(store: Path, damage: Callable[[Path], object], sentence: str) -> None:

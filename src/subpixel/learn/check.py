@@ -92,11 +92,15 @@ def _clip_problems(scale: int, folder: Path) -> list[str]:
         facts = read_facts(folder)
     except InputError as error:
         return [str(error)]
+    unsaid = [key for key in ("scale", "frames", "kinds") if key not in facts]
+    if unsaid:
+        return [f"clip.json does not say {', '.join(unsaid)}; {_AGAIN}"]
     arrays: Arrays = {}
     problems = list(_file_problems(folder, facts, arrays))
-    if not problems:
-        problems = list(_shape_problems(facts, arrays, scale))
-    return problems or list(_picture_problems(facts, arrays))
+    shapes = list(_shape_problems(facts, arrays, scale)) if len(arrays) == len(ARRAYS) else []
+    if len(arrays) == len(ARRAYS) and not shapes:
+        problems += _picture_problems(facts, arrays)
+    return problems + shapes
 
 
 def _file_problems(folder: Path, facts: dict[str, Any], arrays: Arrays) -> Iterator[str]:
