@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Before torch is loaded, here and in every program that a test starts: its threads wait for each other by spinning, so
+# that two of them take minutes instead of seconds on a busy machine.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 MakeClip = Callable[..., Path]
 Ship = Callable[..., Path]

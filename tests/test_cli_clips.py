@@ -3,14 +3,11 @@
 from pathlib import Path
 
 import pytest
-import torch
 from typer.testing import CliRunner
 
 from conftest import MakeClip
 from subpixel.cli import app
 from subpixel.errors import BatchError, UsageError, VerificationError
-
-torch.set_num_threads(1)  # more would wait for each other on a busy machine
 
 
 def run(*arguments: object) -> str:

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from subpixel.degrade import Recipe
 from subpixel.errors import InputError
 from subpixel.learn import clips
 from subpixel.learn.check import check, describe
 from test_learn_store import panning
-
-torch.set_num_threads(1)  # more would wait for each other on a busy machine
 
 
 @pytest.fixture(scope="module")

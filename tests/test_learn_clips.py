@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from conftest import MakeClip, ffmpeg
 from subpixel import video
@@ -27,8 +26,6 @@ from subpixel.learn.films import Variant, crop, film_frames, to_420, variants
 from subpixel.learn.sources import Shot, Source
 from subpixel.learn.spread import each
 from subpixel.learn.store import read_manifest
-
-torch.set_num_threads(1)  # more would wait for each other on a busy machine
 
 COMMAND = (sys.executable, "-m", "subpixel", "clips", "build")
 

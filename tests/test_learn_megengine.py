@@ -25,8 +25,6 @@ from subpixel.learn.store import Pair, Store
 from subpixel.learn.team import Team
 from subpixel.restore import restore
 
-torch.set_num_threads(1)  # no waiting for a busy core
-
 ALONE = Team(0, 1, torch.device("cpu"))
 ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}
 

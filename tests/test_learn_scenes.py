@@ -14,8 +14,6 @@ from subpixel.learn import camera, glyphs, scenes
 from subpixel.learn.camera import SHUTTER, Layer, Motion, render, steady, wander
 from subpixel.learn.scenes import MOTIONS, photo_frames
 
-torch.set_num_threads(1)  # more would wait for each other on a busy machine
-
 VIEW = (96, 64)
 
 

@@ -4,15 +4,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from subpixel import color, video
 from subpixel.degrade import Recipe
 from subpixel.learn import clips, sheet
 from subpixel.learn.store import Store
 from test_learn_store import panning
-
-torch.set_num_threads(1)  # more would wait for each other on a busy machine
 
 
 @pytest.fixture(scope="module")

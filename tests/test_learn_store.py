@@ -18,8 +18,6 @@ from subpixel.frames import Frame
 from subpixel.learn import clips
 from subpixel.learn.store import Store, blocks, cut, reflect
 
-torch.set_num_threads(1)  # more would wait for each other on a busy machine
-
 MAPS = ["qp", "kinds", "motion"]
 
 

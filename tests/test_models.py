@@ -15,6 +15,7 @@ from subpixel.models.best import Best, BestOptions
 from subpixel.models.fast import Fast, FastOptions, RepConv, bicubic_kernel, enlarge
 from subpixel.models.flow import Flow, plausible, warp, warp_groups
 from subpixel.models.frvsr import Frvsr, FrvsrOptions
+from subpixel.models.unet import UNet, UNetOptions
 
 
 def test_base_picture_is_the_bicubic_of_the_resampler() -> None:
@@ -48,6 +49,8 @@ NETWORKS: list[Any] = [
     Best(BestOptions(channels=16, blocks=1, backward=False, qp=False)),
     Frvsr(FrvsrOptions(scale=3, blocks=1, channels=8, flow_channels=4)),
     Frvsr(FrvsrOptions(blocks=1, channels=8, flow_channels=4)),
+    UNet(UNetOptions(scale=3, channels=4)),
+    UNet(UNetOptions(channels=4)),
 ]
 MAPS = {"qp": 1, "kinds": 3, "motion": 4}
 

@@ -227,7 +227,6 @@ def test_a_torch_network_needs_neither_codecs_nor_onnxruntime() -> None:
 import sys
 sys.modules.update(dict.fromkeys(("av", "onnxruntime", "openvino", "onnx")))  # importing them raises
 import numpy as np, torch
-torch.set_num_threads(1)
 from subpixel.restore import restore
 from subpixel.frames import Frame
 from subpixel.models import describe
