@@ -171,6 +171,22 @@ CUT = {"report": 20, "validation": {"every": 60, "first": 3}}
 CUT_STAGES = ({"steps": 90, "long": 0.3, "long_frames": 12}, {"steps": 70, "loss": "mse", "space": "rgb"})
 
 
+def test_frozen_layers_keep_their_weights_for_one_stage(store: Path, tmp_path: Path) -> None:
+    small = {"name": "best", "channels": 8, "blocks": 1, "back_blocks": 1, "first_channels": 8, "first_blocks": 1}
+    stages: tuple[dict[str, Any], ...] = ({"steps": 3, "frozen": "first."}, {"steps": 3})
+    run = train(recipe(store, *stages[:1], network=small), tmp_path / "run")
+    fresh = dict(state.build(recipe(store, *stages, network=small)).named_parameters())
+    now = dict(run.net.named_parameters())
+    for name in (n for n in fresh if n.startswith("first.")):
+        assert torch.equal(now[name], fresh[name]), name
+        assert torch.equal(run.average[name], fresh[name]), name
+    assert not torch.equal(now["into.weight"], fresh["into.weight"])
+    again = train(recipe(store, *stages, network=small), tmp_path / "run")
+    assert not torch.equal(dict(again.net.named_parameters())["first.head.point"], fresh["first.head.point"])
+    with pytest.raises(UsageError, match=r"frozen = 'second\.' fits no layers; the network's are .*first, "):
+        train(recipe(store, {"steps": 3, "frozen": "second."}, network=small), tmp_path / "other")
+
+
 def test_a_killed_run_continues_bit_for_bit(store: Path, tmp_path: Path) -> None:
     """kill -9 three times, amid sequences, the same command each time: the tensors of the run nobody disturbed."""
     validation = {**CUT["validation"], "clips": str(store)}

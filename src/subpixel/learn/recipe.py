@@ -26,7 +26,7 @@ class Stage:
     loss: charbonnier, l1 or mse, taken on the planes or in rgb (space). auxiliary, warp, distil: weights of the loss of
     the auxiliary heads, of the photometric loss of the flows, of the distance from the teacher's output.
     drop_state, drop_codec: chance, for each step, to forget the hidden state and to hide what the codec told.
-    clip: largest norm of the gradient.
+    clip: largest norm of the gradient. frozen: layers whose names begin so are not changed.
     """
 
     steps: int
@@ -47,6 +47,7 @@ class Stage:
     drop_state: float = 0.05
     drop_codec: float = 0.05
     clip: float = 0.5
+    frozen: str = ""
 
     def learning_rate(self, step: int) -> float:
         """Of the stage's step 0, 1, ...: linear warm-up, then half a cosine (Loshchilov & Hutter, ICLR 2017)."""

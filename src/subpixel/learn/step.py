@@ -111,6 +111,7 @@ def windows(run: Run, means: Means) -> Iterator[Window]:
         stage = recipe.stages[index]
         if within == 0 and index > 0:
             state.begin_stage(run)
+        freeze(run.net, stage.frozen)
         rng = copy.deepcopy(run.rng)
         count = math.ceil(stage.long_frames / stage.frames) if rng.random() < stage.long else 0
         count = count or int(rng.integers(1, stage.windows + 1))
@@ -121,6 +122,19 @@ def windows(run: Run, means: Means) -> Iterator[Window]:
         for k in range(run.window, count):
             following = rng if k + 1 == count else None
             yield Window(index, recipe.at(run.step)[1], sequence[k], bool(keeps[k, 0]), bool(keeps[k, 1]), following)
+
+
+def freeze(net: Any, frozen: str) -> None:
+    """Let all parameters learn but those whose names begin so; raises UsageError where there are none, or no others."""
+    if not frozen:
+        net.requires_grad_(True)
+        return
+    kept = {name for name, _ in net.named_parameters() if name.startswith(frozen)}
+    if not 0 < len(kept) < len(list(net.parameters())):
+        layers = ", ".join(sorted({name.split(".")[0] for name, _ in net.named_parameters()}))
+        raise UsageError(f"frozen = {frozen!r} fits {'all' if kept else 'no'} layers; the network's are {layers}.")
+    for name, parameter in net.named_parameters():
+        parameter.requires_grad_(name not in kept)
 
 
 def sample(stores: list[Store], rng: np.random.Generator, stage: Stage, count: int) -> list[Pair]:

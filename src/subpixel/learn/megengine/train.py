@@ -186,6 +186,8 @@ def equip(recipe: Recipe) -> tuple[list[Store], Network | None]:
     place(recipe.device)
     if any(stage.warp for stage in recipe.stages):
         raise UsageError(f"A stage has a warp loss, but {recipe.network} gives no flow here; set warp = 0.")
+    if any(stage.frozen for stage in recipe.stages):
+        raise UsageError("A stage keeps layers frozen, which only the torch trainer does; leave frozen out.")
     recipes.check_teacher(recipe)
     if recipe.teacher and not Path(recipe.teacher).is_dir():
         raise UsageError(f"MegEngine distils from runs only, and {recipe.teacher!r} is none; name the folder of a run.")
