@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes the shipped `fast` network from a folder of clips and photos: data, training in two stages, export.
+# Makes `fast` from a folder of clips and photos: data, training in three stages, export.
 #   runs/fast.sh DATA WORK      DATA holds train/ and photos/; WORK gets the pairs and the run (about 9 GB).
 # The same command continues where it was cut.
 set -euo pipefail
