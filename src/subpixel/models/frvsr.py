@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from subpixel.models.best import Residual
 from subpixel.models.fast import bicubic_kernel, enlarge
 from subpixel.models.flow import warp
 from subpixel.models.restored import Restored
@@ -59,19 +60,6 @@ class FNet(nn.Module):
         return torch.tanh(self.two(F.leaky_relu(self.one(x), 0.2))) * self.REACH
 
 
-class Block(nn.Module):
-    """Residual block of SRNet: two convolutions, one ReLU."""
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.one = nn.Conv2d(channels, channels, 3, padding=1)
-        self.two = nn.Conv2d(channels, channels, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) to the same shape."""
-        return x + self.two(torch.relu(self.one(x)))  # type: ignore[no-any-return]
-
-
 class Frvsr(nn.Module):
     """Frame-recurrent restoration of 4:2:0 video; shapes as for `Fast`; the state is the last luma, space to depth."""
 
@@ -86,7 +74,7 @@ class Frvsr(nn.Module):
         o = self.options = options
         self.fnet = FNet(o.flow_channels)
         self.into = nn.Conv2d(3 + o.scale**2, o.channels, 3, padding=1)
-        self.blocks = nn.Sequential(*(Block(o.channels) for _ in range(o.blocks)))
+        self.blocks = nn.Sequential(*(Residual(o.channels) for _ in range(o.blocks)))
         self.to_luma = nn.Conv2d(o.channels, o.scale**2, 3, padding=1)
         self.to_chroma = nn.Conv2d(o.channels, 2 * o.scale**2, 3, padding=1, stride=2)
         for layer in (self.to_luma, self.to_chroma):
