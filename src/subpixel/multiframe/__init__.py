@@ -1,0 +1,1 @@
+"""Many pictures of one thing become one better picture (extra `multiframe`)."""
