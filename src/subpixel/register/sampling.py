@@ -35,7 +35,7 @@ def cubic(offset: Array) -> Float64:
 
 def linear(offset: Array) -> Float64:
     """The triangle of linear interpolation at offsets in pixels."""
-    return np.clip(1 - np.abs(np.asarray(offset, np.float64)), 0, None)
+    return np.asarray(np.clip(1 - np.abs(np.asarray(offset, np.float64)), 0, None), np.float64)
 
 
 KERNELS = {"sinc": (sinc, REACH), "cubic": (cubic, 2), "linear": (linear, 1)}
@@ -118,7 +118,7 @@ def _positions(motion: Motion, top: int, bottom: int, width: int) -> Float64:
     """Where the reference's rows from top to bottom are found, (N, 2)."""
     here = grid(bottom - top, width) + np.array([0.0, top])
     if motion.flow is not None:
-        return here + motion.flow[top:bottom].reshape(-1, 2)
+        return np.asarray(here + motion.flow[top:bottom].reshape(-1, 2), np.float64)
     return motion.points(here)
 
 
