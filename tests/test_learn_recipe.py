@@ -56,7 +56,7 @@ def test_a_recipe_is_what_its_file_says(tmp_path: Path) -> None:
         (stage(rate=float("nan")), r"stage 1: rate must be from 1e-12 to 1000, not nan"),
         (stage(crop=20), r"stage 1: crop must be a multiple of 8, not 20"),
         (stage(warmup=500), r"stage 1: warmup must be less than steps \(500\), not 500"),
-        (stage(loss="huber"), r"stage 1: loss must be one of charbonnier, l1, mse, not 'huber'"),
+        (stage(loss="huber"), r"stage 1: loss must be one of charbonnier, l1, mse, cobi, not 'huber'"),
         (stage(space="lab"), r"stage 1: space must be one of planes, rgb, not 'lab'"),
         (changed(precision="fp8"), r"precision must be one of auto, fp32, bf16, not 'fp8'"),
         (changed(network={"name": "fat"}), r"\[network\]: name must be one of fast, .*, not 'fat'"),

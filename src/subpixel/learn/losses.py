@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from subpixel import color
+from subpixel.learn.cobi import cobi
 from subpixel.models.fast import bicubic_kernel, enlarge
 from subpixel.models.flow import warp
 
@@ -35,19 +36,22 @@ LOSSES: dict[str, Callable[[Tensor], Tensor]] = {"charbonnier": charbonnier, "l1
 def picture_loss(kind: str, space: str, made: Pictures, wanted: Pictures) -> Tensor:
     """Mean loss of pictures against others: luma (N, T, 1, H, W), chroma (N, T, 2, H/2, W/2), code values / 255.
 
-    kind: a key of LOSSES. space: "planes" (each by its weight in the RGB error) or "rgb".
+    kind: a key of LOSSES, or "cobi": contextual bilateral for luma, Charbonnier for chroma. space: "planes" (each by
+    its weight in the RGB error) or "rgb".
     """
     # Frame by frame: what fits the processor's cache takes two thirds of the time.
     frames = zip(*(planes.unbind(1) for planes in (*made, *wanted)), strict=True)
-    return torch.stack([_loss(LOSSES[kind], space, (a, b), (c, d)) for a, b, c, d in frames]).mean()
+    return torch.stack([_loss(kind, space, (a, b), (c, d)) for a, b, c, d in frames]).mean()
 
 
-def _loss(loss: Callable[[Tensor], Tensor], space: str, made: Pictures, wanted: Pictures) -> Tensor:
+def _loss(kind: str, space: str, made: Pictures, wanted: Pictures) -> Tensor:
+    loss = LOSSES.get(kind, charbonnier)
     if space == "rgb":
         return loss(to_rgb(*made) - to_rgb(*wanted)).mean()
     luma, chroma = (ours.float() - theirs.float() for ours, theirs in zip(made, wanted, strict=True))
     per_plane = loss(chroma).mean(dim=(0, 2, 3))
-    return loss(luma).mean() + WEIGHT_U * per_plane[0] + WEIGHT_V * per_plane[1]
+    of_luma = cobi(made[0].float(), wanted[0].float()) if kind == "cobi" else loss(luma).mean()
+    return of_luma + WEIGHT_U * per_plane[0] + WEIGHT_V * per_plane[1]
 
 
 def to_rgb(luma: Tensor, chroma: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ from typing import Any
 
 from subpixel.errors import UsageError
 
-LOSSES = ("charbonnier", "l1", "mse")
+LOSSES = ("charbonnier", "l1", "mse", "cobi")
 SPACES = ("planes", "rgb")
 PRECISIONS = ("auto", "fp32", "bf16")
 
@@ -23,8 +23,9 @@ class Stage:
 
     Each sees `batch` crops of crop x crop LR pixels over `frames` frames. 1 to `windows` successive steps follow each
     other in time and hand the hidden state on; a share `long` of these sequences lasts `long_frames` frames instead.
-    loss: charbonnier, l1 or mse, taken on the planes or in rgb (space). auxiliary, warp, distil: weights of the loss of
-    the auxiliary heads, of the photometric loss of the flows, of the distance from the teacher's output.
+    loss: charbonnier, l1, mse or cobi, taken on the planes or in rgb (space). align: warp the target onto what the
+    input shows before the loss is taken. auxiliary, warp, distil: weights of the loss of the auxiliary heads, of the
+    photometric loss of the flows, of the distance from the teacher's output.
     drop_state, drop_codec: chance, for each step, to forget the hidden state and to hide what the codec told.
     clip: largest norm of the gradient. frozen: layers whose names begin so are not changed.
     """
@@ -38,6 +39,7 @@ class Stage:
     long_frames: int = 100
     loss: str = "charbonnier"
     space: str = "planes"
+    align: bool = False
     rate: float = 1e-3
     final_rate: float = 1e-7
     warmup: int = 200
@@ -258,6 +260,8 @@ def _check_stages(recipe: Recipe, origin: str) -> None:
     for n, stage in enumerate(recipe.stages, 1):
         if stage.crop % 8:
             raise UsageError(f"{origin}, stage {n}: crop must be a multiple of 8, not {stage.crop}.")
+        if stage.loss == "cobi" and stage.space != "planes":
+            raise UsageError(f'{origin}, stage {n}: loss = "cobi" compares patches of luma; set space = "planes".')
         if stage.warmup >= stage.steps and stage.warmup:
             raise UsageError(
                 f"{origin}, stage {n}: warmup must be less than steps ({stage.steps}), not {stage.warmup}."

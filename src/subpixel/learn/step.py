@@ -20,6 +20,7 @@ from subpixel import models, weights
 from subpixel.errors import UsageError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state
+from subpixel.learn.align import aligned
 from subpixel.learn.losses import picture_loss, warp_loss
 from subpixel.learn.recipe import Recipe, Stage
 from subpixel.learn.state import Run
@@ -163,6 +164,8 @@ def objective(run: Run, means: Means, window: Window) -> tuple[dict[str, Tensor]
     codec = codec if window.keep_codec else torch.zeros_like(codec)
     made, carry = _forward(net, pair, codec, run.carry.get("state"), window, means)
     wanted = (pair.target_y, pair.target_uv)
+    if stage.align:
+        wanted = aligned(*wanted, pair.y[:, 1:-1, None])
     losses = {"main": picture_loss(stage.loss, stage.space, (made.luma, made.chroma), wanted)}
     if stage.auxiliary and made.auxiliary:
         heads = [picture_loss(stage.loss, stage.space, head, wanted) for head in made.auxiliary]
@@ -170,7 +173,7 @@ def objective(run: Run, means: Means, window: Window) -> tuple[dict[str, Tensor]
     if stage.warp:
         if not made.flows:
             raise UsageError(f"Stage {window.index + 1} has a warp loss, but {means.recipe.network} has no flow.")
-        losses["warp"] = stage.warp * warp_loss(made.flows, pair.target_y)
+        losses["warp"] = stage.warp * warp_loss(made.flows, wanted[0])
     states = {"state": carry}
     if stage.distil:
         with torch.no_grad():
