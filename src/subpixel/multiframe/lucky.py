@@ -1,0 +1,269 @@
+"""Lucky imaging: of a film through the unsteady air, at each place the moments when it was steady.
+
+Fried (JOSA 68, 1978) computed how rarely a whole frame is sharp; small parts of a frame are sharp far more often. So
+frames are judged, bent back and added place by place. The geometry is that of the mean of all frames: what the air
+does to positions has mean zero.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from subpixel.errors import InputError, UsageError
+from subpixel.multiframe.glance import Glance, Mode, guess_mode, look, luminance
+from subpixel.multiframe.judge import Judge, spread, weights
+from subpixel.multiframe.seeing import Seeing, unbent
+from subpixel.multiframe.sequences import Recording
+from subpixel.register import register, shift_picture
+
+Float = npt.NDArray[np.float32]
+Shifts = Mapping[int, npt.NDArray[np.float32]]  # (dx, dy) of each frame by its index
+Tell = Callable[[str, int, int | None], None]
+
+FEWEST = 3
+FIRST = 5  # frames by which the mode and the first reference are chosen
+UNSURE = 0.5  # pixels of predicted error of local motion that are worth a warning
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """mode: "auto", "surface" (it fills the frame) or "planet" (a body before a dark sky). keep: the share of frames
+    that is used at each place, 0 to 1. scale: how many times finer the result is sampled, 1 to 4. join_colours: move
+    red and blue onto green, which the air bends apart near the horizon."""
+
+    mode: Literal["auto", "surface", "planet"] = "auto"
+    keep: float = 0.25
+    scale: float = 1.0
+    join_colours: bool = True
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Verdict:
+    """What became of one frame.
+
+    shift: (dx, dy) in pixels of what it shows, against the result. sharpness: of its detail, 1 being that of the mean
+    of all. used: share of the picture where it is among the best. why: why it was not used at all, "" if it was.
+    """
+
+    index: int
+    shift: tuple[float, float]
+    sharpness: float
+    used: float
+    why: str
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class Stack:
+    """picture: (height, width) or (height, width, 3) float32 on the scale of the frames. seeing: root mean square of
+    the shifts (2-D, pixels) by which the air bent the frames. error: predicted 2-D error of these, pixels. noise:
+    standard deviation of the noise of one frame. colours: (dx, dy) by which red and blue were off green. warnings:
+    sentences on what may have gone wrong."""
+
+    picture: Float
+    mode: Mode
+    verdicts: tuple[Verdict, ...]
+    seeing: float
+    error: float
+    noise: float
+    colours: tuple[tuple[float, float], ...]
+    warnings: tuple[str, ...]
+
+
+def lucky(recording: Recording, options: Options = Options(), *, tell: Tell | None = None) -> Stack:
+    """One sharp picture of a recording; memory does not grow with its length but for some kilobytes a frame.
+
+    tell(stage, done, of): called after each frame. Raises InputError where fewer than three frames can be used, and
+    UsageError for options out of range.
+    """
+    _check(options)
+    tell = tell or (lambda _stage, _done, _of: None)
+    first = [picture for _, picture in itertools.islice(recording.read(range(FIRST)), FIRST)]
+    mode = guess_mode(first) if options.mode == "auto" else options.mode
+    seen = look(_told(recording.read(), "looking", recording.count, tell), mode, first)
+    usable = _usable(recording, seen)
+    middle = np.mean([glance.shift for glance in usable], 0)
+    shifts = {glance.index: (glance.shift - middle).astype(np.float32) for glance in usable}
+    noise = float(np.median([glance.noise for glance in usable]))
+    judged = _judge(recording, _mean(recording, usable, shifts, options.keep), shifts, noise, tell)
+    chosen = weights(judged.sharpness, options.keep)
+    bent = Seeing(judged.reference)
+    whole = _add(recording, bent, judged, chosen, shifts, options.scale, tell)
+    picture = np.ascontiguousarray(whole[_seen_by_half(judged.sharpness > 0, whole.shape)])
+    picture, colours = join_colours(picture) if options.join_colours and picture.ndim == 3 else (picture, ())
+    verdicts = _verdicts(seen, shifts, judged, chosen, options.keep)
+    error = bent.uncertainty(noise)
+    warnings = tuple(_warnings(verdicts, error, options.keep))
+    return Stack(picture, mode, verdicts, judged.seeing, error, noise, colours, warnings)
+
+
+def _check(options: Options) -> None:
+    if options.mode not in ("auto", "surface", "planet"):
+        raise UsageError(f"mode is auto, surface or planet; not {options.mode!r}.")
+    if not 0 < options.keep <= 1:
+        raise UsageError(f"The share of frames to keep lies above 0 and up to 1 (100 %); not at {options.keep:g}.")
+    if not 1 <= options.scale <= 4:
+        raise UsageError(f"scale is from 1 to 4; not {options.scale:g}.")
+
+
+def _told(frames: Iterator[tuple[int, Float]], stage: str, of: int | None, tell: Tell) -> Iterator[tuple[int, Float]]:
+    for done, item in enumerate(frames, 1):
+        yield item
+        tell(stage, done, of)
+
+
+def _usable(recording: Recording, seen: list[Glance]) -> list[Glance]:
+    usable = [glance for glance in seen if not glance.why]
+    if len(usable) < FEWEST:
+        count = f"{len(seen)} frame{'s' * (len(seen) != 1)}"
+        reasons = "; ".join(f"{n} {'frames' if n > 1 else 'frame'}: it {why}" for why, n in reasons_of(seen))
+        raise InputError(
+            f"{recording.name} holds {count}, and {len(usable)} of them can be used; at least {FEWEST} are needed"
+            + (f" ({reasons})." if reasons else ".")
+        )
+    return usable
+
+
+def reasons_of(frames: list[Glance] | tuple[Verdict, ...]) -> list[tuple[str, int]]:
+    """Why frames were left out, and how many for each reason, the most frequent first."""
+    reasons = [frame.why for frame in frames if frame.why]
+    return sorted(((why, reasons.count(why)) for why in set(reasons)), key=lambda pair: -pair[1])
+
+
+def _mean(recording: Recording, usable: list[Glance], shifts: Shifts, keep: float) -> Float:
+    """The mean luminance of the sharpest frames, moved as a whole."""
+    import cv2
+
+    ranked = sorted(usable, key=lambda glance: -glance.sharpness)
+    chosen = {glance.index for glance in ranked[: max(FEWEST, min(50, round(max(keep, 0.3) * len(ranked))))]}
+    height, width = recording.size
+    total = np.zeros((height, width), np.float32)
+    for index, picture in recording.read(chosen):
+        move = np.array([[1, 0, shifts[index][0]], [0, 1, shifts[index][1]]])
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        total += cv2.warpAffine(luminance(picture), move, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    return total / np.float32(len(chosen))
+
+
+@dataclasses.dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """reference: (height, width), in the mean geometry. order: indices of frames; sharpness: (frames, places), 0 where
+    a frame does not show a place. gains: what each frame is multiplied by. seeing: pixels."""
+
+    reference: Float
+    order: list[int]
+    sharpness: Float
+    gains: list[float]
+    seeing: float
+
+
+def _judge(recording: Recording, reference: Float, shifts: Shifts, noise: float, tell: Tell) -> _Judged:
+    """Bends every frame onto the reference, judges it place by place, and makes a better reference: sharper, and in
+    the mean geometry of all frames."""
+    bent, judge = Seeing(reference), Judge(reference, noise)
+    total, weight = np.zeros_like(reference), np.full_like(reference, 1e-9)
+    mean = np.zeros((*bent.mesh[::-1], 2), np.float32)
+    order, sharpness, gains, squares = [], [], [], []
+    for index, picture in _told(recording.read(shifts), "judging", len(shifts), tell):
+        plane = luminance(picture)
+        field = bent.field(plane, shifts[index])
+        seen, inside = unbent(plane, field)
+        gain = judge.gain(seen, inside)
+        quality = judge.sharpness(gain * seen, inside)
+        share = inside * spread(quality**4, reference.shape)
+        total += share * (gain * seen)
+        weight += share
+        mean += field / np.float32(len(shifts))
+        squares.append(float(np.square(field - field.mean((0, 1))).sum(2).mean()))
+        order.append(index)
+        gains.append(gain)
+        sharpness.append(quality.astype(np.float16))  # of thousands of frames
+    better, _ = unbent(total / weight, -mean)
+    return _Judged(better, order, np.array(sharpness, np.float32), gains, float(np.sqrt(np.mean(squares))))
+
+
+def _add(
+    recording: Recording, bent: Seeing, judged: _Judged, chosen: Float, shifts: Shifts, scale: float, tell: Tell
+) -> Float:
+    """The weighted mean of the frames, bent onto the reference and sampled `scale` times finer."""
+    place = {index: number for number, index in enumerate(judged.order) if chosen[number].any()}
+    size = tuple(round(side * scale) for side in recording.size)
+    weight, total = np.full(size, 1e-9, np.float32), None
+    for index, picture in _told(recording.read(place), "adding", len(place), tell):
+        number = place[index]
+        field = bent.field(luminance(picture), shifts[index])
+        seen, inside = unbent(picture, field, scale)
+        share = inside * spread(chosen[number], inside.shape)
+        weighed = seen * (judged.gains[number] * share).reshape(*size, *(1,) * (seen.ndim - 2))
+        total = weighed if total is None else total + weighed
+        weight += share
+    assert total is not None
+    return np.asarray(total / weight.reshape(*size, *(1,) * (total.ndim - 2)), np.float32)
+
+
+def _seen_by_half(shown: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """The rows and columns of a picture of this shape that half of the frames show, (frames, places) being what they
+    show: at its border a drifting recording has few frames, and those bent by guess."""
+    often = shown.mean(0) >= 0.5
+    if not often.any():
+        return slice(None), slice(None)
+    bounds = []
+    for axis in (0, 1):
+        line = np.flatnonzero(often.any(1 - axis))
+        pixels = shape[axis] / often.shape[axis]
+        bounds.append(slice(math.ceil(line[0] * pixels), math.floor((line[-1] + 1) * pixels)))
+    return bounds[0], bounds[1]
+
+
+def join_colours(picture: Float) -> tuple[Float, tuple[tuple[float, float], ...]]:
+    """Red and blue of (height, width, 3) moved onto green, and by how much they were off, (dx, dy) each.
+
+    The air is a prism: away from the zenith it spreads a planet by pixels. A channel that cannot be registered, or
+    not within 8 pixels, stays.
+    """
+    out, moved = picture.copy(), []
+    for channel in (0, 2):
+        try:
+            dx, dy = register(picture[..., 1], picture[..., channel], photometric=True).shift
+        except InputError:
+            dx, dy = 0.0, 0.0
+        if 0 < math.hypot(dx, dy) < 8:
+            out[..., channel] = shift_picture(picture[..., channel], -dx, -dy)
+        moved.append((dx, dy))
+    return out, tuple(moved)
+
+
+def _verdicts(seen: list[Glance], shifts: Shifts, judged: _Judged, chosen: Float, keep: float) -> tuple[Verdict, ...]:
+    number = {index: n for n, index in enumerate(judged.order)}
+    mean = judged.sharpness.mean((1, 2))
+    mean = mean / max(float(mean.mean()), 1e-9)
+    used = (chosen > 0).mean((1, 2))
+    out = []
+    for glance in seen:
+        if glance.why:
+            out.append(Verdict(glance.index, glance.shift, 0.0, 0.0, glance.why))
+            continue
+        n = number[glance.index]
+        why = "" if used[n] else f"is nowhere among the best {keep:.0%}"
+        dx, dy = shifts[glance.index].tolist()
+        out.append(Verdict(glance.index, (dx, dy), float(mean[n]), float(used[n]), why))
+    return tuple(out)
+
+
+def _warnings(verdicts: tuple[Verdict, ...], error: float, keep: float) -> Iterator[str]:
+    usable = [verdict for verdict in verdicts if verdict.sharpness]
+    if error > UNSURE:
+        yield (
+            f"Local motion is uncertain by {error:.1f} px, for the frames have much noise or little structure; "
+            "the result may be blurred or bent."
+        )
+    if len(usable) < len(verdicts) / 2:
+        yield f"Only {len(usable)} of {len(verdicts)} frames can be used."
+    if keep * len(usable) < 5:
+        yield f"Each place is the mean of {max(1, round(keep * len(usable)))} frames; noise will show: keep more."

@@ -1,0 +1,127 @@
+"""Sharpening by deconvolution: a blur that is known, or guessed from the picture, is undone as far as noise allows.
+
+Pictures are (height, width) or (height, width, 3), any scale; channels are treated alike. A blur is the standard
+deviation of a Gaussian in pixels, or an array of odd sides that is its picture (PSF), of any sum. Borders are mirrored.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from subpixel.errors import InputError, UsageError
+
+Float = npt.NDArray[np.float32]
+Psf = float | npt.NDArray[Any]
+
+MARGIN = 32  # pixels mirrored around the picture, tapering what FFTs would wrap around
+LARGEST = 5.0  # pixels: wider Gaussians leave nothing to restore
+
+
+def wiener(picture: Float, psf: Psf, *, noise: float | None = None) -> Float:
+    """Wiener's filter (1949) for a blur and white noise of this standard deviation, default what the picture shows.
+
+    The spectrum of the picture itself, averaged over rings, says what share of each frequency is not noise.
+    """
+    out = np.empty_like(picture, np.float32)
+    for plane, result in _planes(picture, out):
+        padded = _mirrored(plane)
+        power = radial_power(plane)
+        level = noise_level(power) if noise is None else noise**2
+        share = np.clip(1 - level / np.maximum(power, 1e-30), 0, 1)
+        share = np.minimum.accumulate(share)  # beyond the first frequency that is noise, all is
+        blur = np.maximum(transfer(psf, padded.shape), 1e-3)
+        gain = np.interp(_radii(padded.shape), _middles(len(share)), share) / blur
+        result[...] = np.fft.irfft2(np.fft.rfft2(padded) * gain, padded.shape)[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return out
+
+
+def richardson_lucy(picture: Float, psf: Psf, *, iterations: int = 20) -> Float:
+    """Richardson (JOSA 62, 1972) and Lucy (AJ 79, 1974): what never falls below black, for bodies on a dark sky.
+
+    Noise grows with the iterations. Raises UsageError for fewer than one.
+    """
+    if iterations < 1:
+        raise UsageError(f"Richardson-Lucy takes one iteration or more; not {iterations}.")
+    out = np.empty_like(picture, np.float32)
+    for plane, result in _planes(picture, out):
+        seen = np.maximum(_mirrored(plane), 1e-6)
+        blur = transfer(psf, seen.shape)
+        guess = seen.copy()
+        for _ in range(iterations):
+            again = np.fft.irfft2(np.fft.rfft2(guess) * blur, seen.shape)
+            ratio = seen / np.maximum(again, 1e-6)
+            guess = guess * np.maximum(np.fft.irfft2(np.fft.rfft2(ratio) * np.conj(blur), seen.shape), 0)
+        result[...] = guess[MARGIN:-MARGIN, MARGIN:-MARGIN]
+    return out
+
+
+def estimate_blur(picture: Float) -> float:
+    """Standard deviation, in pixels, of the Gaussian that blurs a picture (height, width[, 3]).
+
+    The power of a sharp picture that is made of edges falls with the third power of the frequency; what falls faster is
+    taken for the blur. Photographs fall with 2 to 3 (Field, JOSA A 4, 1987), so that the guess is rather low.
+    Raises InputError where the picture has too little structure above its noise.
+    """
+    plane = picture if picture.ndim == 2 else picture.mean(2)
+    power = radial_power(plane)
+    frequency = _middles(len(power))
+    level = noise_level(power)
+    used = (frequency > 0.04) & (power > 3 * level) & (np.minimum.accumulate(power) > 3 * level)
+    if np.count_nonzero(used) < 8:
+        raise InputError("The picture has too little structure above its noise to tell its blur; give the blur.")
+    falls = np.log((power[used] - level) * frequency[used] ** 3)
+    slope = np.polyfit(frequency[used] ** 2, falls, 1)[0]
+    return float(np.clip(np.sqrt(max(0.0, -slope)) / (2 * np.pi), 0.0, LARGEST))
+
+
+def noise_level(power: npt.NDArray[np.float64]) -> float:
+    """Power of white noise in a radial spectrum: where no lens and no air leaves a picture anything."""
+    return float(power[int(0.8 * len(power)) :].mean())
+
+
+def transfer(psf: Psf, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    """What a blur leaves of each frequency, for np.fft.rfft2 of a picture of this shape; 1 at frequency 0."""
+    if isinstance(psf, np.ndarray):
+        if psf.ndim != 2 or not all(side % 2 for side in psf.shape) or not psf.sum() > 0:
+            raise UsageError(f"A PSF is an array of odd sides with a positive sum, not one of shape {psf.shape}.")
+        whole = np.zeros(shape)
+        whole[: psf.shape[0], : psf.shape[1]] = psf / psf.sum()
+        middle = tuple(-(side // 2) for side in psf.shape)
+        return np.array(np.fft.rfft2(np.roll(whole, middle, (0, 1))))
+    if not 0 <= psf <= LARGEST:
+        raise UsageError(f"A blur is from 0 to {LARGEST:g} pixels; not {psf:g}.")
+    return np.asarray(np.exp(-2 * (np.pi * psf * _radii(shape)) ** 2))
+
+
+def radial_power(plane: Float) -> npt.NDArray[np.float64]:
+    """Power of (height, width) at frequencies of 0 to 0.5 cycles per pixel, means over rings; white noise has its
+    variance everywhere. Under a Hann window, or the borders would look like detail."""
+    window = np.outer(*(np.hanning(side + 2)[1:-1] for side in plane.shape))
+    spectrum = np.fft.rfft2((plane - plane.mean()) * window)
+    power = np.square(np.abs(spectrum)) / np.square(window).sum()
+    count = min(plane.shape) // 4
+    ring = np.minimum((_radii(plane.shape) * 2 * count).astype(int), count)
+    sums = np.bincount(ring.ravel(), power.ravel(), count + 1)[:count]
+    members = np.bincount(ring.ravel(), minlength=count + 1)[:count]
+    return np.array(sums / np.maximum(members, 1), np.float64)
+
+
+def _middles(count: int) -> npt.NDArray[np.float64]:
+    return (np.arange(count) + 0.5) / (2 * count)
+
+
+def _radii(shape: tuple[int, ...]) -> npt.NDArray[np.float64]:
+    return np.array(np.hypot(np.fft.fftfreq(shape[0])[:, None], np.fft.rfftfreq(shape[1])), np.float64)
+
+
+def _mirrored(plane: Float) -> Float:
+    return np.pad(plane, MARGIN, mode="symmetric")
+
+
+def _planes(picture: Float, out: Float) -> list[tuple[Float, Float]]:
+    if picture.ndim == 2:
+        return [(picture, out)]
+    return [(picture[..., channel], out[..., channel]) for channel in range(picture.shape[2])]
