@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from subpixel.cli import clips, degrade, doctor, info, score, train, upscale
+from subpixel.cli import clips, degrade, doctor, info, pairs, score, train, upscale
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -50,6 +50,7 @@ for command in (
     degrade.degrade,
     train.train,
     train.export,
+    pairs.pairs,
     info.probe,
     info.models,
     doctor.doctor,

@@ -28,7 +28,7 @@ def train(
 
     Paths in the recipe may be replaced by options. The same command continues a run that was stopped or killed.
     """
-    _check_torch()
+    check_torch()
     from subpixel.learn.train import command
 
     command(
@@ -57,14 +57,15 @@ def export(
 
     Layers are fused. What the files compute is compared with the trained network.
     """
-    _check_torch()
+    check_torch()
     from subpixel.learn.export import export as write
 
     made = write(run, name, folder, _facts(about) if about else {})
     print(f"{made.path}: {made.card['parameters']} parameters, {made.path.stat().st_size} bytes")
 
 
-def _check_torch() -> None:
+def check_torch() -> None:
+    """Raises UsageError where PyTorch is not installed."""
     if importlib.util.find_spec("torch") is None:
         raise UsageError("Training needs PyTorch; install it with: pip install 'subpixel[train]'")
 

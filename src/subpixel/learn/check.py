@@ -99,7 +99,7 @@ def _clip_problems(scale: int, folder: Path) -> list[str]:
     problems = list(_file_problems(folder, facts, arrays))
     shapes = list(_shape_problems(facts, arrays, scale)) if len(arrays) == len(ARRAYS) else []
     if len(arrays) == len(ARRAYS) and not shapes:
-        problems += _picture_problems(facts, arrays)
+        problems += picture_problems(facts, arrays)
     return problems + shapes
 
 
@@ -154,8 +154,8 @@ def _shape_problems(facts: dict[str, Any], arrays: Arrays, scale: int) -> Iterat
         yield f"qp.npy holds quantisers up to {arrays['qp'].max()}, above 51."
 
 
-def _picture_problems(facts: dict[str, Any], arrays: Arrays) -> Iterator[str]:
-    """Problems of the pictures: of the first, middle and last frame."""
+def picture_problems(facts: dict[str, Any], arrays: Arrays) -> Iterator[str]:
+    """What is wrong with the pictures of a clip, by clip.json and its arrays: with the first, middle and last frame."""
     last, scale = facts["frames"] - 1, facts["scale"]
     sharp = arrays["hr_y"]
     for t in sorted({0, last // 2, last}):

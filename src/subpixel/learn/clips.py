@@ -219,13 +219,18 @@ def _make(store: Path, plan: Plan) -> str:
 
 
 def write_clip(folder: Path, sharp: list[Frame], recipe: Recipe, origin: dict[str, Any]) -> dict[str, Any]:
-    """Degrade the frames by a recipe and write both sides and what the codec said; returns what clip.json says.
-
-    origin: facts to add there. The folder appears whole.
-    """
+    """Degrade the frames by a recipe and write both sides and what the codec said; see `write_pair`."""
     low = list(degrade_frames(sharp, recipe))
     if len(low) != len(sharp):
         raise InputError(f"{origin['source']}: {len(sharp)} frames became {len(low)} after degrading.")
+    return write_pair(folder, sharp, low, origin | {"scale": recipe.scale, "crf": recipe.crf})
+
+
+def write_pair(folder: Path, sharp: list[Frame], low: list[Frame], origin: dict[str, Any]) -> dict[str, Any]:
+    """Write a clip of 4:2:0 frames, sharp and degraded; returns what clip.json says.
+
+    origin: facts to add there, among them scale and crf. The folder appears whole.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     part = Path(tempfile.mkdtemp(_PART, f".{folder.name}.", folder.parent))
     part.chmod(0o755)
@@ -245,8 +250,6 @@ def write_clip(folder: Path, sharp: list[Frame], recipe: Recipe, origin: dict[st
             "sha256": sha256(part / f"{name}.npy"),
         }
     facts = origin | {
-        "scale": recipe.scale,
-        "crf": recipe.crf,
         "frames": len(low),
         "kinds": "".join(f.kind for f in low),
         "arrays": arrays,

@@ -38,34 +38,56 @@ def cobi(made: Tensor, wanted: Tensor, *, window: int = WINDOW, spatial: float =
 
 def best_places(made: Tensor, wanted: Tensor, *, window: int = WINDOW, spatial: float = SPATIAL) -> Tensor:
     """(N, H, W) int64: of each patch of `made` the best place in `wanted`, as row * W + column; see `cobi`."""
-    count, _, height, width = made.shape
+    height, width = made.shape[-2:]
     reach, rim = window // 2, PATCH // 2
-    ours = F.pad(made, [rim] * 4, mode="replicate")
-    theirs = F.pad(wanted, [rim + reach] * 4, mode="replicate")
-    mean, power = _means(ours)
-    means, powers = _means(theirs)
-    row, column = torch.arange(height, device=made.device)[:, None], torch.arange(width, device=made.device)
-    best = made.new_full((count, height, width), torch.inf)
+    ours, theirs = (F.pad(x, [rim] * 4, mode="replicate")[:, 0] for x in (made, wanted))
+    (power, variance), (powers, variances) = _moments(ours), _moments(theirs)
+    best = made.new_full((len(made), height, width), torch.inf)
     place = torch.zeros(best.shape, dtype=torch.int64, device=made.device)
     for down in range(-reach, reach + 1):
         for right in range(-reach, reach + 1):
-            y, x = reach + down, reach + right
-            product = F.avg_pool2d(ours * theirs[..., y : y + ours.shape[-2], x : x + ours.shape[-1]], PATCH, 1)
-            mean_there, power_there = (m[..., y : y + height, x : x + width] for m in (means, powers))
-            squared = power + power_there - 2 * product
-            variance = power + power_there - mean**2 - mean_there**2
-            cost = (squared / (variance + _FLAT))[:, 0] + spatial * (down**2 + right**2) / (2 * reach**2)
-            there = (row + down) * width + column + right
-            inside = (row + down >= 0) & (row + down < height) & (column + right >= 0) & (column + right < width)
-            better = (cost < best) & inside
-            best = torch.where(better, cost, best)
-            place = torch.where(better, there, place)
-    return place
+            rows, columns = _overlap(height, down), _overlap(width, right)
+            here = (..., rows, columns)
+            there = (..., _moved(rows, down), _moved(columns, right))
+            product = ours[..., _wider(rows), _wider(columns)] * theirs[..., _wider(there[1]), _wider(there[2])]
+            squared = power[here] + powers[there] - 2 * _mean(product)
+            cost = squared / (variance[here] + variances[there] + _FLAT)
+            cost += spatial * (down**2 + right**2) / (2 * reach**2)
+            better = cost < best[here]
+            best[here] = torch.minimum(cost, best[here])
+            place[here].masked_fill_(better, down * width + right)
+    return place + torch.arange(height * width, device=made.device).view(height, width)
 
 
-def _means(padded: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and mean square of the patch around each sample that has a whole one."""
-    return F.avg_pool2d(padded, PATCH, 1), F.avg_pool2d(padded * padded, PATCH, 1)
+def _overlap(size: int, offset: int) -> slice:
+    """The indices that stay within `size` when the offset is added."""
+    return slice(max(0, -offset), size - max(0, offset))
+
+
+def _moved(part: slice, offset: int) -> slice:
+    return slice(part.start + offset, part.stop + offset)
+
+
+def _wider(part: slice) -> slice:
+    """The same part of a padded plane with the rim that its patches need."""
+    return slice(part.start, part.stop + PATCH - 1)
+
+
+def _mean(padded: Tensor) -> Tensor:
+    """Means of the patches around the samples that have whole ones; sums of slices are faster than pooling."""
+    rows = padded[..., : 1 - PATCH, :].clone()
+    for k in range(1, PATCH):
+        rows += padded[..., k : padded.shape[-2] - PATCH + 1 + k, :]
+    sums = rows[..., : 1 - PATCH].clone()
+    for k in range(1, PATCH):
+        sums += rows[..., k : rows.shape[-1] - PATCH + 1 + k]
+    return sums / PATCH**2
+
+
+def _moments(padded: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean square and variance of the patch around each sample that has a whole one."""
+    power = _mean(padded * padded)
+    return power, power - _mean(padded) ** 2
 
 
 def _distance(p: Tensor, q: Tensor) -> Tensor:
