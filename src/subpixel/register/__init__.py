@@ -2,17 +2,24 @@
 
 Positions are (x, y) in pixels, x to the right, y downwards, pixel centres at integers. A motion takes a position in the
 reference to the one in the moving picture: register(a, b).shift == (2, 0) means that b shows everything 2 pixels
-further to the right.
+further to the right. Needs the extra `multiframe`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import dataclasses
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
-from subpixel.errors import UsageError
-from subpixel.register import gradient, peaks, planes
-from subpixel.register.motion import MODELS, Array, Model, Motion
+import numpy as np
+
+from subpixel.errors import InputError, UsageError
+from subpixel.register import dense, features, gradient, peaks, planes
+from subpixel.register.gradient import Fit, How
+from subpixel.register.groups import simplified
+from subpixel.register.motion import MODELS, Array, Float32, Float64, Model, Motion, grid
 from subpixel.register.sampling import shift_picture, warp
 
 __all__ = ["LOW_CONFIDENCE", "METHODS", "MODELS", "Method", "Model", "Motion", "register", "register_many"]
@@ -22,6 +29,15 @@ Method = Literal["gradient", "peak", "foroosh", "phase", "feature", "neural"]
 
 METHODS: tuple[Method, ...] = ("gradient", "peak", "foroosh", "phase", "feature", "neural")
 LOW_CONFIDENCE = 0.1  # pixels of predicted error from which a motion carries a warning
+ALIKE = 0.7  # correlation of aligned gradients from which no other start is tried
+STRANGE = 0.12  # correlation below which two pictures have nothing in common
+LOST = 1.0  # pixels of predicted error from which there is no motion to speak of
+
+PEAKS: dict[str, Callable[[Float32, Float32], tuple[float, float]]] = {
+    "peak": peaks.parabola,
+    "foroosh": peaks.foroosh,
+    "phase": peaks.zoomed,
+}
 
 
 def register(
@@ -35,22 +51,38 @@ def register(
     robust: bool = False,
     mask: Array | None = None,
 ) -> Motion:
-    """The motion from the reference to the moving picture, see Motion for axes and sign.
+    """The motion from the reference to the moving picture; see Motion for axes and sign.
 
-    Pictures are (H, W) or (H, W, 3), of one size and any real type; they are not changed.
+    Pictures are (H, W) or (H, W, 3), of one size and any real type; they are not changed. model: "shift", "euclidean"
+    (a turn too), "similarity" (and an enlargement), "affine", "homography" (a plane seen from elsewhere) or "flow"
+    (each pixel for itself). method: "gradient" is Gauss-Newton on interpolated pictures, the most precise; "peak" (a
+    parabola), "foroosh" and "phase" take a shift from the top of a correlation; "feature" starts Gauss-Newton from
+    matched features; "neural" weighs pictures by a small network in front of Gauss-Newton.
+    start: a motion to begin at, right to some pixels. photometric: estimate gain and bias too. robust: things that move
+    otherwise do not count (Tukey's biweight). mask: (H, W), true where the reference's pixels count.
+
+    Raises UsageError for an unknown or impossible model or method, and InputError for pictures that differ in size,
+    hold NaN, show nothing, are saturated or have nothing in common. A motion whose predicted error is above
+    LOW_CONFIDENCE says so in `warning`.
     """
-    if model not in MODELS:
-        raise UsageError(f"There is no model {model!r}; choose {', '.join(MODELS)}.")
-    if method not in METHODS:
-        raise UsageError(f"There is no method {method!r}; choose {', '.join(METHODS)}.")
+    _check_request(model, method, start)
     planes.same_size(reference, moving)
-    mine, theirs = planes.luma(reference, "reference"), planes.luma(moving, "moving picture")
-    if start is None:
-        rough: tuple[float, float] = peaks.whole(peaks.surface(peaks.spectrum(mine, theirs), mine.shape))
-    else:
-        rough = start.shift
-    fit = gradient.shift(mine, theirs, rough, photometric=photometric, robust=robust, mask=mask)
-    return Motion("shift", fit.matrix, None, fit.rmse, fit.gain, fit.bias)
+    mask = planes.checked_mask(mask, reference)
+    how = How(photometric, robust, mask)
+    mine, theirs = planes.luma(reference, "reference", mask), planes.luma(moving, "moving picture")
+    unit = float(mine.std()) or 1.0  # any sample values: numbers near 1 are what single precision holds best
+    fit = _fit(mine / unit, theirs / unit, model, method, start, how)
+    if fit.likeness < STRANGE:
+        raise InputError(
+            f"The two pictures have nothing in common: their gradients correlate by {fit.likeness:.2f} at best; "
+            "use pictures that overlap, or give a start."
+        )
+    if not fit.rmse < LOST:
+        raise InputError(
+            f"The pictures show too little to be registered: the predicted error is {fit.rmse:.2g} pixels; "
+            "use pictures with more detail, or a simpler model."
+        )
+    return _motion(fit, model, unit, mine.shape)
 
 
 def register_many(
@@ -63,7 +95,90 @@ def register_many(
     robust: bool = False,
     mask: Array | None = None,
 ) -> list[Motion]:
-    """The motions from the reference to each of the frames, as `register` finds them."""
-    return [
-        register(reference, frame, model, method, photometric=photometric, robust=robust, mask=mask) for frame in frames
-    ]
+    """The motions from the reference to each of the frames, one after the other, as `register` finds them.
+
+    Raises what `register` does, with the number of the frame, from 0, in front.
+    """
+    motions = []
+    for index, frame in enumerate(frames):
+        try:
+            found = register(reference, frame, model, method, photometric=photometric, robust=robust, mask=mask)
+        except InputError as error:
+            raise InputError(f"Frame {index}: {error}") from error
+        motions.append(found)
+    return motions
+
+
+def _check_request(model: Model, method: Method, start: Motion | None) -> None:
+    if model not in MODELS:
+        raise UsageError(f"There is no model {model!r}; choose {', '.join(MODELS)}.")
+    if method not in METHODS:
+        raise UsageError(f"There is no method {method!r}; choose {', '.join(METHODS)}.")
+    if method in PEAKS and model != "shift":
+        raise UsageError(f"The method {method!r} finds a shift only, no {model}; use gradient or feature.")
+    if start is not None and start.flow is not None and model != "flow":
+        raise UsageError(f"A flow cannot start the model {model!r}; give a motion with a matrix.")
+
+
+def _fit(reference: Float32, moving: Float32, model: Model, method: Method, start: Motion | None, how: How) -> Fit:
+    """The fit of a model by a method, for planes (H, W) of about unit contrast."""
+    if method in PEAKS:
+        dx, dy = PEAKS[method](reference, moving)
+        there = np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1.0]])
+        return _judged(gradient.shift(reference, moving, there, how), there)
+    if model == "flow":
+        return _flow(reference, moving, method, start, how)
+    if start is not None:
+        return _descent(reference, moving, simplified(start.matrix, model, *reference.shape), model, how)
+    best: Fit | None = None
+    for there in _starts(reference, moving, model, method, how):
+        fit = _descent(reference, moving, there, model, how)
+        if best is None or fit.likeness > best.likeness:
+            best = fit
+        if best.likeness > ALIKE:
+            break
+    assert best is not None  # a correlation has a highest sample
+    return best
+
+
+def _starts(reference: Float32, moving: Float32, model: Model, method: Method, how: How) -> Iterator[Float64]:
+    """Where to begin, the likeliest first."""
+    filled = reference if how.mask is None else np.where(how.mask, reference, reference[how.mask].mean())
+    shifts = peaks.starts(filled, moving, gradient.coarsest(reference.shape))
+    matched = features.starts(filled, moving, model, how.mask)
+    if method == "feature":
+        return itertools.chain(matched, shifts)
+    return shifts if model == "shift" else itertools.chain(itertools.islice(shifts, 1), matched, shifts)
+
+
+def _descent(reference: Float32, moving: Float32, there: Float64, model: Model, how: How) -> Fit:
+    if model == "shift":
+        return gradient.shift(reference, moving, there, how)
+    return gradient.parametric(reference, moving, there, model, how)
+
+
+def _flow(reference: Float32, moving: Float32, method: Method, start: Motion | None, how: How) -> Fit:
+    """A flow from another one, or from the affine motion that explains most."""
+    if start is not None and start.flow is not None:
+        return dense.refine(reference, moving, start.flow, how)
+    whole = _fit(reference, moving, "affine", method, start, dataclasses.replace(how, robust=True))
+    return dense.refine(reference, moving, dense.search(reference, moving, whole.matrix), how)
+
+
+def _judged(fit: Fit, matrix: Float64) -> Fit:
+    """Another matrix with the error that Gauss-Newton sees in it: its distance from the better one, and that one's."""
+    distance = math.dist(fit.matrix[:2, 2], matrix[:2, 2])
+    return dataclasses.replace(fit, matrix=matrix, rmse=math.hypot(fit.rmse, distance))
+
+
+def _motion(fit: Fit, model: Model, unit: float, shape: tuple[int, ...]) -> Motion:
+    """What was found, in sample values, with its overlap and a warning where it is not to be trusted."""
+    height, width = shape
+    motion = Motion(model, fit.matrix, fit.flow, fit.rmse, fit.gain, fit.bias * unit)
+    where = grid(64, 64) * (np.array([width, height]) - 1) / 63
+    there = motion.points(where)
+    inside = ((there > -0.5) & (there < np.array([width, height]) - 0.5)).all(1)
+    warning = ""
+    if fit.rmse > LOW_CONFIDENCE:
+        warning = f"The predicted error of this motion is {fit.rmse:.2g} pixels."
+    return dataclasses.replace(motion, overlap=float(inside.mean()), warning=warning)

@@ -1,80 +1,233 @@
-"""Registration by interpolation: Gauss-Newton on blurred pictures, the moving one resampled without loss.
+"""Registration by interpolation: Gauss-Newton on blurred pictures, the moving one resampled almost without loss.
 
-Inverse-compositional form of Lucas & Kanade (Baker & Matthews, IJCV 56, 2004). The blur keeps what is aliased from
-being matched; what is left of the error comes near the Cramer-Rao bound.
+Inverse-compositional form of Lucas & Kanade (Baker & Matthews, IJCV 56, 2004): the design matrix belongs to the
+reference and stays. The blur keeps what is aliased from being matched; the less noise, the more of it pays.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from subpixel.register import sampling
-from subpixel.register.motion import Array, Float32, Float64
-from subpixel.register.planes import blurred, gradients
+from subpixel.register.groups import design, exponential, fields, normal, rescaled
+from subpixel.register.motion import Array, Float32, Float64, Model
+from subpixel.register.planes import blurred, gradients, reduced
 
-BLUR = 1.3  # pixels: less is better for noise, more for aliasing
-MARGIN = 6  # pixels at the border that blur and interpolation make up
+BLUR = 1.1  # pixels, until noise and aliasing are known
+MARGIN = 4  # pixels at the border that blur and interpolation make up
 ENOUGH = 2e-5  # pixels: a smaller step is the last one
-STEPS = 20
+STEPS = 30
 BLOCKS = 8  # the picture is cut into 8 x 8 blocks to see how much the sums over them differ
+COARSEST = 40  # pixels of the shorter side at the coarsest level
+MOST = 4_000_000  # pixels that models other than shift work on; larger pictures are halved for them
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class How:
+    """What is asked of a fit: gain and bias, resistance to things that move otherwise, pixels of the reference to use
+    ((H, W) bool, None for all)."""
+
+    photometric: bool = False
+    robust: bool = False
+    mask: Array | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
-    """What Gauss-Newton found: matrix (3, 3) from reference to moving, predicted 2-D RMSE in pixels, gain and bias of
-    samples, and how alike the aligned gradients are, -1 to 1."""
+    """What was found: matrix (3, 3) from reference to moving, flow (H, W, 2) or None, predicted 2-D RMSE in pixels,
+    gain and bias of samples, and how alike the aligned gradients are, -1 to 1."""
 
     matrix: Float64
     rmse: float
     gain: float = 1.0
     bias: float = 0.0
     likeness: float = 1.0
+    flow: Float32 | None = None
 
 
-def shift(
-    reference: Float32,
-    moving: Float32,
-    start: tuple[float, float],
-    *,
-    photometric: bool = False,
-    robust: bool = False,
-    mask: Array | None = None,
-    blur: float = BLUR,
-) -> Fit:
-    """The shift between two planes (H, W) from a start that is right to about two pixels."""
-    smooth, other = blurred(reference, blur), blurred(moving, blur)
-    across, down = gradients(smooth)
-    dx, dy = start
-    gain, bias = 1.0, 0.0
-    cut = None
+@dataclasses.dataclass(frozen=True, eq=False)
+class Problem:
+    """Blurred planes and how the moving one is seen.
+
+    mine: (h, w) of the reference. rows: (K, h w), how a sample changes with each parameter. look: what is seen at the
+    positions a matrix tells, (h, w), and which of it is inside, (h w,) of 0 and 1 or None for all. change: what a step
+    (K,) does to positions of the reference, (3, 3). chosen: (h w,) weights of the caller's mask, or None.
+    """
+
+    mine: Float32
+    rows: Float32
+    look: Callable[[Float64], tuple[Float32, Float32 | None]]
+    change: Callable[[Float64], Float64]
+    chosen: Float32 | None
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Solution:
+    """Where the descent ended: matrix, gain and bias, seen (h, w), the last residuals (h w,), the covariance (K, K)."""
+
+    matrix: Float64
+    gain: float
+    bias: float
+    seen: Float32
+    error: Float32
+    weights: Float32 | None
+    covariance: Float64
+
+
+def descend(problem: Problem, start: Float64, how: How, gain: float = 1.0, bias: float = 0.0) -> Solution:
+    """Gauss-Newton from a matrix that is right to about two pixels; residuals are gain * reference + bias - seen."""
+    matrix, rows, mine = start, problem.rows, problem.mine.ravel()
+    height, width = problem.mine.shape
+    count = len(rows)
+    if how.photometric:
+        rows = np.concatenate([rows, -mine[None], -np.ones((1, mine.size), np.float32)])
+    weighed, gram = rows, _gram(rows, rows)
     for _ in range(STEPS):
-        if cut is None or max(abs(dx - cut[0]), abs(dy - cut[1])) > 1.5:
-            cut = (round(dx), round(dy))
-            here, there = overlap(reference.shape, cut)
-            inner = (slice(MARGIN, -MARGIN),) * 2
-            mine, theirs = smooth[here][inner], np.ascontiguousarray(other[there])
-            rows = [across[here][inner], down[here][inner]]
-            if photometric:
-                rows += [mine, np.ones_like(mine)]
-            design = np.stack([row.ravel() for row in rows])
-            chosen = None if mask is None else mask[here][inner].ravel().astype(np.float32)
-        seen = sampling.sampled(theirs, dx - cut[0], dy - cut[1])[inner]
-        error = (gain * mine + bias - seen).ravel() if photometric else (mine - seen).ravel()
-        weights = tukey(error, chosen) if robust else chosen
-        weighed = design if weights is None else design * weights
-        gram = (weighed @ design.T).astype(np.float64)
-        step = np.linalg.lstsq(gram, (weighed @ error).astype(np.float64), rcond=None)[0]
-        dx, dy = dx + step[0] / gain, dy + step[1] / gain
-        if photometric:
-            gain, bias = gain - step[2], bias - step[3]
-        if math.hypot(step[0], step[1]) < ENOUGH:
+        seen, inside = problem.look(matrix)
+        error = (gain * mine + bias if how.photometric else mine) - seen.ravel()
+        weights = _together(inside, problem.chosen)
+        if how.robust:
+            weights = tukey(error, weights)
+        if weights is not None:
+            weighed = rows * weights
+            gram = _gram(weighed, rows)
+        step = np.linalg.lstsq(gram, (weighed @ error).astype(np.float64), rcond=1e-9)[0]
+        update = problem.change(np.asarray(step[:count] / gain, np.float64))
+        matrix = matrix @ update
+        if how.photometric:
+            gain, bias = max(gain + step[count], 1e-3), bias + step[count + 1]
+        if _farthest(update, height, width) < ENOUGH:
             break
-    covariance = sandwich(weighed, error, gram, mine.shape) / gain**2
-    matrix = np.array([[1, 0, dx], [0, 1, dy], [0, 0, 1.0]])
-    return Fit(matrix, math.sqrt(max(covariance[0, 0] + covariance[1, 1], 0.0)), gain, bias)
+    covariance = sandwich(weighed, error, gram, (height, width))[:count, :count] / gain**2
+    return Solution(matrix / matrix[2, 2], gain, bias, seen, error, weights, covariance)
+
+
+def _gram(rows: Float32, others: Float32) -> Float64:
+    return (rows @ others.T).astype(np.float64)
+
+
+def _together(one: Float32 | None, other: Float32 | None) -> Float32 | None:
+    return other if one is None else one if other is None else one * other
+
+
+def _farthest(update: Float64, height: int, width: int) -> float:
+    """The farthest that a change moves a corner of the picture, in pixels."""
+    corners = np.array([[0, 0, 1], [width, 0, 1], [0, height, 1], [width, height, 1.0]])
+    there = corners @ update.T
+    return float(np.abs(there[:, :2] / there[:, 2:] - corners[:, :2]).max())
+
+
+def shift(reference: Float32, moving: Float32, start: Float64, how: How) -> Fit:
+    """The shift between two planes (H, W), coarse to fine, from a matrix that is right to 2 % of their size."""
+    step = coarsest(reference.shape)
+    fit = Fit(start, math.inf)
+    while step > 2:
+        small, other = reduced(reference, step), reduced(moving, step)
+        at_level = _shift(small, other, rescaled(fit.matrix, 1 / step), _masked(how, step), BLUR)[0]
+        fit = dataclasses.replace(at_level, matrix=rescaled(at_level.matrix, step))
+        step //= 4
+    fit, residual = _shift(reference, moving, fit.matrix, how, BLUR, fit.gain, fit.bias)
+    blur = best_blur(residual, BLUR)
+    if abs(blur - BLUR) < 0.04:
+        return fit
+    return _shift(reference, moving, fit.matrix, how, blur, fit.gain, fit.bias)[0]
+
+
+def _shift(
+    reference: Float32, moving: Float32, start: Float64, how: How, blur: float, gain: float = 1.0, bias: float = 0.0
+) -> tuple[Fit, Float32]:
+    """A shift at one level, and the samples' residuals (h, w) without blur."""
+    smooth, other = blurred(reference, blur), blurred(moving, blur)
+    slopes = gradients(smooth)
+    inner = (slice(MARGIN, -MARGIN),) * 2
+    for _ in range(4):
+        cut = round(start[0, 2]), round(start[1, 2])
+        here, there = overlap(reference.shape, cut)
+        theirs = np.ascontiguousarray(other[there])
+        look = functools.partial(_shifted, theirs, cut)
+        rows = np.stack([slope[here][inner].ravel() for slope in slopes])
+        chosen = None if how.mask is None else how.mask[here][inner].ravel().astype(np.float32)
+        problem = Problem(smooth[here][inner], rows, look, _moved, chosen)
+        found = descend(problem, start, how, gain, bias)
+        start, gain, bias = found.matrix, found.gain, found.bias
+        if max(abs(start[0, 2] - cut[0]), abs(start[1, 2] - cut[1])) < 1:
+            break
+    raw, _ = _shifted(np.ascontiguousarray(moving[there]), cut, start)
+    residual = gain * reference[here][inner] + bias - raw
+    rmse = math.sqrt(max(float(np.trace(found.covariance)), 0.0))
+    return Fit(start, rmse, gain, bias, likeness(problem.mine, found.seen, found.weights)), residual
+
+
+def _shifted(theirs: Float32, cut: tuple[int, int], matrix: Float64) -> tuple[Float32, None]:
+    """What is seen at a shift, the border left out; `theirs` is cut already by whole pixels."""
+    across, down = (float(np.clip(matrix[axis, 2] - cut[axis], -4, 4)) for axis in (0, 1))
+    return sampling.sampled(theirs, across, down)[MARGIN:-MARGIN, MARGIN:-MARGIN], None
+
+
+def _moved(step: Float64) -> Float64:
+    return np.array([[1, 0, step[0]], [0, 1, step[1]], [0, 0, 1.0]])
+
+
+def parametric(reference: Float32, moving: Float32, start: Float64, model: Model, how: How) -> Fit:
+    """Any model with a matrix, coarse to fine, from a matrix that is right to some 3 % of the picture's size."""
+    finest = 1
+    while reference.size / finest**2 > MOST:
+        finest *= 2
+    step = finest
+    while min(reference.shape) // (2 * step) >= COARSEST:
+        step *= 2
+    fit = Fit(start, math.inf)
+    while step >= finest:
+        small, other = reduced(reference, step), reduced(moving, step)
+        at_level = _parametric(small, other, rescaled(fit.matrix, 1 / step), model, _masked(how, step), fit)
+        fit = dataclasses.replace(at_level, matrix=rescaled(at_level.matrix, step), rmse=at_level.rmse * step)
+        step //= 2
+    return fit
+
+
+def _parametric(reference: Float32, moving: Float32, start: Float64, model: Model, how: How, before: Fit) -> Fit:
+    smooth, other = blurred(reference, BLUR), blurred(moving, BLUR)
+    height, width = reference.shape
+    scale = normal(height, width)
+    rows = design(model, gradients(smooth), scale)
+    chosen = _framed(how.mask, reference.shape)
+    look = functools.partial(_warped, sampling.Spline(other), reference.shape)
+    problem = Problem(smooth, rows, look, functools.partial(exponential, model, scale), chosen)
+    found = descend(problem, start, how, before.gain, before.bias)
+    ways = fields(model, scale, height, width)  # (K, 2, N): how far positions all over the picture move
+    spread = np.einsum("kan,kl,lan->", ways, found.covariance, ways) / ways.shape[2]
+    alike = likeness(smooth, found.seen, found.weights)
+    return Fit(found.matrix, math.sqrt(max(float(spread), 0.0)), found.gain, found.bias, alike)
+
+
+def _warped(spline: sampling.Spline, shape: tuple[int, int], matrix: Float64) -> tuple[Float32, Float32]:
+    """What is seen at the positions a matrix tells, and whether it is inside the moving picture without its border."""
+    return spline.at(*sampling.positions(matrix, shape), MARGIN)
+
+
+def _framed(mask: Array | None, shape: tuple[int, ...]) -> Float32:
+    """Weights (H W,) of a mask, 0 at the border of the picture."""
+    weights = np.zeros(shape, np.float32)
+    inner = (slice(MARGIN, -MARGIN),) * 2
+    weights[inner] = 1 if mask is None else mask[inner]
+    return weights.ravel()
+
+
+def _masked(how: How, step: int) -> How:
+    """The same for a picture `step` times smaller; a pixel counts where all it is made of does."""
+    if how.mask is None or step == 1:
+        return how
+    return dataclasses.replace(how, mask=reduced(how.mask.astype(np.float32), step) > 1 - 1e-3)
+
+
+def coarsest(shape: tuple[int, ...]) -> int:
+    """How many times smaller pictures are looked at first: to about 128 pixels."""
+    return max(1, min(round(max(shape) / 128), min(shape) // 32))
 
 
 def overlap(shape: tuple[int, ...], offset: tuple[int, int]) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
@@ -85,24 +238,58 @@ def overlap(shape: tuple[int, ...], offset: tuple[int, int]) -> tuple[tuple[slic
     return here, there
 
 
-def tukey(error: Float32, chosen: Float32 | None = None) -> Float32:
+def best_blur(residual: Float32, blur: float) -> float:
+    """The blur (pixels) that suits the residuals (h, w) of an alignment: 0.9 for noise, up to 1.3 for aliasing.
+
+    Their spectrum is taken as n + c r^2.5, r in cycles a pixel, noise and aliasing; two energies tell n and c.
+    """
+    energies = [float(np.mean(np.square(plane))) for plane in (residual, blurred(residual, blur))]
+    noise, alias = np.linalg.solve(_moments(blur), energies)
+    return float(np.clip(0.9 - 0.14 * math.log(10 * max(noise, 1e-9) / max(alias, 1e-9)), 0.9, 1.3))
+
+
+@functools.cache
+def _moments(blur: float) -> Float64:
+    """(2, 2): the energy of noise and of aliasing, of n = c = 1, as they are and under a blur."""
+    u = np.fft.fftfreq(128)
+    r = np.hypot(u, u[:, None])
+    passed = np.exp(-4 * np.pi**2 * r**2 * blur**2)
+    return np.array([[1, np.mean(r**2.5)], [np.mean(passed), np.mean(passed * r**2.5)]])
+
+
+def likeness(mine: Float32, seen: Float32, weights: Float32 | None) -> float:
+    """Correlation, -1 to 1, of the differences between neighbours in two planes (h, w); weights (h w,) or None."""
+    tops = [0.0, 0.0, 0.0]
+    for a, b, w in _differences(mine, seen, weights):
+        tops = [t + float(np.vdot(p * w, q)) for t, (p, q) in zip(tops, ((a, b), (a, a), (b, b)), strict=True)]
+    return tops[0] / math.sqrt(tops[1] * tops[2]) if tops[1] * tops[2] > 0 else 0.0
+
+
+def _differences(mine: Float32, seen: Float32, weights: Float32 | None) -> Iterator[tuple[Array, Array, Array]]:
+    plane = np.ones((1, 1), np.float32) if weights is None else (weights.reshape(mine.shape) > 0).astype(np.float32)
+    for axis in (0, 1):
+        here = plane if weights is None else plane[:-1] if axis == 0 else plane[:, :-1]
+        yield np.diff(mine, axis=axis), np.diff(seen, axis=axis), here
+
+
+def tukey(error: Float32, weights: Float32 | None = None) -> Float32:
     """Biweights (Tukey) of residuals (N,), their scale from the median; 0 beyond 4.7 standard deviations."""
-    among = error if chosen is None else error[chosen > 0]
-    scale = 1.4826 * float(np.median(np.abs(among))) + np.finfo(np.float32).tiny
-    weights = np.square(np.clip(1 - np.square(error / (4.685 * scale)), 0, None))
-    return np.asarray(weights if chosen is None else weights * chosen, np.float32)
+    among = error if weights is None else error[weights > 0]
+    scale = 1.4826 * float(np.median(np.abs(among))) if among.size else 0.0
+    kept = np.square(np.clip(1 - np.square(error / (4.685 * scale + 1e-20)), 0, None))
+    return np.asarray(kept if weights is None else kept * weights, np.float32)
 
 
-def sandwich(design: Float32, error: Float32, gram: Float64, shape: tuple[int, int]) -> Float64:
+def sandwich(rows: Float32, error: Float32, gram: Float64, shape: tuple[int, int]) -> Float64:
     """The covariance (K, K) of a least-squares solution whose residuals are correlated in unknown ways.
 
     gram^-1 S gram^-1 with S from the scatter of what blocks of the picture ask for (White, Econometrica 48, 1980, in
-    its clustered form): noise, aliasing and things that move all show in it. design (K, N), error (N,), N = H W.
+    its clustered form): noise, aliasing and things that move all show in it. rows (K, N), error (N,), N = H W.
     """
-    scores = (design * error).reshape(-1, *shape)
     height, width = (max(1, side // BLOCKS) for side in shape)
-    rows, columns = shape[0] // height, shape[1] // width
-    blocks = scores[:, : rows * height, : columns * width].reshape(-1, rows, height, columns, width)
-    sums = blocks.sum((2, 4), dtype=np.float64).reshape(len(scores), -1)
+    down, across = shape[0] // height, shape[1] // width
+    cut = (slice(down * height), slice(across * width))
+    scores = np.stack([(row * error).reshape(shape)[cut].reshape(down, height, across, width) for row in rows])
+    sums = scores.sum((2, 4), dtype=np.float64).reshape(len(scores), -1)
     inverse = np.linalg.pinv(gram)
     return np.asarray(inverse @ (sums @ sums.T) @ inverse)

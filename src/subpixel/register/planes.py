@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from subpixel.errors import InputError
-from subpixel.register.motion import Array, Float32, Float64
+from subpixel.register.motion import Array, Float32
 
 SMALLEST = 16  # pixels of the shorter side
 CLIPPED = 0.98  # share of samples at the largest value from which a picture counts as saturated
@@ -15,10 +15,11 @@ LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 DERIVATIVE = np.array([-1, 9, -45, 0, 45, -9, 1], np.float32) / 60
 
 
-def luma(picture: Array, name: str) -> Float32:
+def luma(picture: Array, name: str, mask: Array | None = None) -> Float32:
     """A picture (H, W) or (H, W, 3) of any real type as one plane (H, W) of float32, a copy in its own sample values.
 
-    Raises InputError, which calls the picture `name`, for anything that cannot be registered whatever the other is.
+    Samples where the mask (H, W) is false may be anything. Raises InputError, which calls the picture `name`, for one
+    that cannot be registered whatever the other is.
     """
     array = np.asarray(picture)
     if array.dtype.kind not in "buif":
@@ -31,8 +32,8 @@ def luma(picture: Array, name: str) -> Float32:
     plane = array.astype(np.float32)
     if plane.ndim == 3:
         plane = plane @ LUMA
-    _check_samples(plane, array, name)
-    return plane
+    _check_samples(plane if mask is None else plane[mask], array, name)
+    return plane if mask is None else np.where(mask | np.isfinite(plane), plane, plane[mask].mean())
 
 
 def _check_samples(plane: Float32, array: Array, name: str) -> None:
@@ -50,6 +51,18 @@ def _check_samples(plane: Float32, array: Array, name: str) -> None:
             )
     if high == low:
         raise InputError(f"The {name} is featureless: all its samples are {low:g}.")
+
+
+def checked_mask(mask: Array | None, reference: Array) -> Array | None:
+    """A mask as (H, W) bool; raises InputError for one of another size, or with too little in it."""
+    if mask is None:
+        return None
+    chosen = np.asarray(mask) != 0
+    if chosen.shape != np.shape(reference)[:2]:
+        raise InputError(f"The mask has the shape {chosen.shape}; it must be that of the reference.")
+    if chosen.sum() < SMALLEST**2:
+        raise InputError(f"The mask leaves {chosen.sum()} pixels of the reference; {SMALLEST**2} are needed.")
+    return np.asarray(chosen)
 
 
 def same_size(reference: Array, moving: Array) -> None:
@@ -75,11 +88,12 @@ def gradients(plane: Float32) -> tuple[Float32, Float32]:
     return np.asarray(along_x, np.float32), np.asarray(cv2.sepFilter2D(plane, cv2.CV_32F, one, DERIVATIVE), np.float32)
 
 
-def hann(height: int, width: int) -> Float32:
-    """(height, width): the product of two Hann windows."""
-    return np.outer(np.hanning(height), np.hanning(width)).astype(np.float32)
+def reduced(plane: Float32, step: int) -> Float32:
+    """A plane `step` times smaller, by means of step x step samples; what is left over at the end is dropped."""
+    if step == 1:
+        return plane
+    height, width = (side // step for side in plane.shape)
+    import cv2
 
-
-def centre(height: int, width: int) -> Float64:
-    """(x, y) of the middle of a picture."""
-    return np.array([(width - 1) / 2, (height - 1) / 2])
+    cropped = plane[: height * step, : width * step]
+    return np.asarray(cv2.resize(cropped, (width, height), interpolation=cv2.INTER_AREA), np.float32)
