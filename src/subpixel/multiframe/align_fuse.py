@@ -1,0 +1,260 @@
+"""Align and fuse: film enlarged in real time, each frame built upon the one before.
+
+What is known of the shot is a large picture. It is warped to where the new frame sees it (motion found on the small
+frames), trusted where it shrinks to what the new frame shows, corrected so that it does everywhere, and smoothed along
+its edges: a Kalman filter in the manner of Elad and Feuer (IEEE Trans. Image Processing 8, 1999) whose gain is
+back-projection (Irani and Peleg, CVGIP 53, 1991). Motion: dense inverse search (Kroeger et al., ECCV 2016).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from subpixel.errors import UsageError
+from subpixel.frames import Frame, PixelFormat, Plane
+from subpixel.multiframe.decimation import Decimation
+from subpixel.upsample import diffuse, diffusion_tensor
+
+if TYPE_CHECKING:
+    from subpixel.multiframe.warp_engine import WarpEngine
+
+Float32 = npt.NDArray[np.float32]
+
+WARM_UP = 12  # frames before a piece of a shot after which hardly anything shows that it is one
+SMALLEST = 12  # pixels: motion is looked for in pictures no smaller
+FRESH = 8  # back-projections of a shot's first frame
+TOLERANCE = 8.0  # misfit in code values of 8 bits, without noise, at which trust in what was is 1 / e
+SMOOTHING = 0.7  # Gaussian over which the misfit is averaged, in small pixels
+MOMENTUM = 0.8  # Polyak (1964), as in `upsample.edge`
+SPREAD = 0.4  # Gaussian over which edge directions are averaged, in small pixels
+ROUNDING = 1 / 12  # variance of rounding to code values
+DRIFT = 0.25  # variance that aligning adds with each frame
+STEP = 0.2  # of compression noise, standard deviation / H.264's quantiser step
+TEMPORARIES = 14  # large float32 planes at work at once
+
+
+@dataclasses.dataclass(slots=True)
+class _Shot:
+    """What is known of one plane: the large picture, what it shrinks to, and 1 / variance of that; all of 8 bits."""
+
+    large: Float32
+    small: Float32
+    known: Float32
+
+
+class AlignFuse:
+    """Frames enlarged one after the other, each fused with what was seen of the shot before; see the module.
+
+    scale: 1 to 4. kernel: how the small frames came about, see `Decimation`; swscale's bicubic by default, as films are
+    shrunk by. back_projections: for each frame, 1 to 16; 2 to 4 are worth their time. noise: standard deviation of the
+    frames' noise in code values of 8 bits; None takes the quantisers of H.264 where they are known and otherwise
+    estimates it. warp_engine: limits of the hardware that would warp, None for none. Raises UsageError for other
+    values, and where OpenCV is missing.
+    """
+
+    def __init__(
+        self,
+        scale: int = 4,
+        *,
+        kernel: str | float = "bicubic",
+        back_projections: int = 3,
+        noise: float | None = None,
+        warp_engine: WarpEngine | None = None,
+    ) -> None:
+        try:
+            import cv2
+        except ImportError:
+            raise UsageError("align-fuse needs OpenCV; install it with: pip install 'subpixel[multiframe]'") from None
+        if not 1 <= back_projections <= 16:
+            raise UsageError(f"{back_projections} back-projections are not possible; choose 1 to 16.")
+        if noise is not None and not 0 <= noise <= 128:
+            raise UsageError(f"Noise of {noise:g} code values is not possible; choose 0 to 128.")
+        self.decimation = Decimation(scale, kernel)
+        self.back_projections, self.noise, self.warp_engine = back_projections, noise, warp_engine
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
+        self._flow.setFinestScale(0)
+        self._shots: list[_Shot] = []
+
+    def forget(self) -> None:
+        """Start afresh: the next frame is the first of its shot."""
+        self._shots = []
+
+    def memory(self, width: int, height: int, tile: int = 0) -> int:  # noqa: ARG002
+        """An upper guess at the bytes it takes for pictures of this size."""
+        return 4 * (TEMPORARIES + 4) * width * height * self.decimation.scale**2
+
+    def __call__(self, frame: Frame) -> Frame:
+        """The frame `scale` times as large, of the same format; quantisers and motion vectors are dropped."""
+        scale, layout = self.decimation.scale, frame.layout
+        lows = [plane.astype(np.float32) / np.float32(1 << (layout.bits - 8)) for plane in frame.planes]
+        width, height = frame.width * scale, frame.height * scale
+        with _one_thread():
+            noise = self._variance(frame, lows[0])
+            flow = self._motion(lows[0], noise) if self._shots else None
+            self._shots = [
+                self._fused(low, _resized(noise, low), None if flow is None else (self._shots[i], _flow_for(flow, low)))
+                for i, low in enumerate(lows)
+            ]
+        sizes = [layout.plane_size(i, width, height) for i in range(layout.planes)]
+        planes = tuple(_rounded(shot.large[:h, :w], layout) for shot, (h, w) in zip(self._shots, sizes, strict=True))
+        return frame.replace(planes=planes, qp=None, motion=None)
+
+    def _fused(self, low: Float32, noise: Float32, past: tuple[_Shot, Float32] | None) -> _Shot:
+        """What is known of a plane after its frame (h, w) of this noise; past: the shot before, and motion from it."""
+        large, small, steps = self.decimation.enlarge(low), low, FRESH
+        known = np.reciprocal(noise)
+        if past is not None:
+            shot, flow = past
+            warped = self._warped(shot.large, flow)
+            misfit = low - self.decimation.shrink(warped)
+            trust = _trust(misfit, noise)
+            before = trust * _remapped(shot.known / (1 + np.float32(DRIFT) * shot.known), flow)
+            gain = 1 / (1 + noise * before)
+            small = low - trust * (1 - gain) * misfit
+            known, steps = before + known, self.back_projections
+            warped -= large
+            warped *= _resized(trust, large)
+            large += warped
+        return _Shot(self._sharpened(large, small, steps), small, known)
+
+    def _sharpened(self, picture: Float32, small: Float32, steps: int) -> Float32:
+        """The picture smoothed along its edges and corrected to shrink to `small`, several times."""
+        before = picture = picture + self.decimation.project(small - self.decimation.shrink(picture))
+        tensor = _tensor(picture, SPREAD * self.decimation.scale) if min(picture.shape) > 4 else None
+        for _ in range(steps):
+            ahead = picture - before
+            ahead *= np.float32(MOMENTUM)
+            ahead += picture
+            if tensor is not None:
+                diffuse(ahead, tensor)
+            ahead += self.decimation.project(small - self.decimation.shrink(ahead))
+            np.clip(ahead, 0, 255.99, out=ahead)
+            picture, before = ahead, picture
+        return picture
+
+    def _motion(self, low: Float32, noise: Float32) -> Float32:
+        """(h, w, 2): where the shot's guiding plane shows what the new frame shows, (dx, dy) in small pixels."""
+        import cv2
+
+        small = self._shots[0].small
+        flow = np.zeros((*low.shape, 2), np.float32)
+        if min(low.shape) < SMALLEST:
+            return flow
+        self._flow.calc(_bytes(low), _bytes(small), flow)
+        still = cv2.blur(np.square(low - small), (5, 5))
+        moved = cv2.blur(np.square(low - _remapped(small, flow)), (5, 5))
+        flow[still <= moved * 1.1 + noise] = 0
+        return flow
+
+    def _warped(self, large: Float32, flow: Float32) -> Float32:
+        """The large picture as the new frame would see it."""
+        import cv2
+
+        if self.warp_engine is not None:
+            return self.warp_engine.warp(large, self.warp_engine.mesh(flow, large.shape))
+        height, width = large.shape
+        offsets = cv2.resize(flow * np.float32(self.decimation.scale), (width, height))
+        return _remapped(large, np.asarray(offsets, np.float32), cv2.INTER_CUBIC)
+
+    def _variance(self, frame: Frame, low: Float32) -> Float32:
+        """(h, w): of the first plane's noise in squared code values of 8 bits."""
+        if self.noise is not None:
+            return np.full(low.shape, self.noise**2 + ROUNDING, np.float32)
+        if frame.qp is not None:
+            step = 0.625 * 2 ** (np.clip(frame.qp, 0, 51) / 6)
+            cells = np.repeat(np.repeat(np.square(STEP * step), 16, 0), 16, 1)
+            return (cells[: low.shape[0], : low.shape[1]] + ROUNDING).astype(np.float32)
+        return np.full(low.shape, _estimated(low) + ROUNDING, np.float32)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """OpenCV's flow depends on the number of its threads, and films must not."""
+    import cv2
+
+    before = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _trust(misfit: Float32, noise: Float32) -> Float32:
+    """(h, w): 1 where the warped picture shrinks to the new frame, 0 where it shows something else."""
+    trust: Float32 = np.exp(-np.square(_blurred(misfit, SMOOTHING)) / (np.float32(TOLERANCE**2) + 2 * noise))
+    return trust
+
+
+def _estimated(low: Float32) -> float:
+    """Variance of noise: of a high-pass filter's answer where the picture has least of its own (Immerkaer, 1996)."""
+    import cv2
+
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32) / 6
+    energy = cv2.blur(np.square(cv2.filter2D(low, -1, mask)), (8, 8))[4:-4:8, 4:-4:8]
+    return float(np.quantile(energy, 0.1)) if energy.size else 0.0
+
+
+def _remapped(plane: Float32, offsets: Float32, kernel: int = 1) -> Float32:
+    """A plane (h, w) at every (x + dx, y + dy) of the offsets (h, w, 2); kernel: OpenCV's, 1 is linear."""
+    import cv2
+
+    height, width = plane.shape
+    across = offsets[..., 0] + np.arange(width, dtype=np.float32)
+    down = offsets[..., 1] + np.arange(height, dtype=np.float32)[:, None]
+    return np.asarray(cv2.remap(plane, across, down, kernel, borderMode=cv2.BORDER_REPLICATE), np.float32)
+
+
+def _flow_for(flow: Float32, low: Float32) -> Float32:
+    """The guiding plane's motion on the grid of another plane, in its pixels."""
+    import cv2
+
+    if flow.shape[:2] == low.shape:
+        return flow
+    height, width = low.shape
+    ratio = np.array([width / flow.shape[1], height / flow.shape[0]], np.float32)
+    return np.asarray(cv2.resize(flow, (width, height), interpolation=cv2.INTER_AREA) * ratio, np.float32)
+
+
+def _resized(plane: Float32, like: Float32) -> Float32:
+    """A map on the grid of another picture, linearly."""
+    import cv2
+
+    if plane.shape == like.shape:
+        return plane
+    return np.asarray(cv2.resize(plane, like.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
+
+
+def _tensor(picture: Float32, spread: float) -> tuple[Float32, Float32, Float32]:
+    """`diffusion_tensor` of the picture halved, which is as good and six times as fast.
+
+    Halving takes part of the slopes away; they are counted as 0.7 of what they are between neighbours of the half.
+    """
+    import cv2
+
+    height, width = picture.shape
+    half = cv2.resize(picture, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
+    found = diffusion_tensor(np.asarray(half * np.float32(0.7)), spread / 2, blur=_blurred)
+    return tuple(_resized(part, picture[1:, 1:]) for part in found)  # type: ignore[return-value]
+
+
+def _blurred(plane: Float32, sigma: float) -> Float32:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(plane, (0, 0), sigma), np.float32)
+
+
+def _bytes(low: Float32) -> npt.NDArray[np.uint8]:
+    codes: npt.NDArray[np.uint8] = np.clip(np.rint(low), 0, 255).astype(np.uint8)
+    return codes
+
+
+def _rounded(picture: Float32, layout: PixelFormat) -> Plane:
+    samples: Plane = np.clip(np.rint(picture * np.float32(1 << (layout.bits - 8))), 0, layout.peak).astype(layout.dtype)
+    return samples
