@@ -42,6 +42,7 @@ ORDER = [
     {"estimate"},
     {"compare"},
     {"learn"},
+    {"challenge"},
     {"cli"},
     {"__main__"},
 ]

@@ -4,6 +4,7 @@
     ├── UsageError         2  the request itself makes no sense
     ├── BatchError         3  some inputs of a batch failed, the others are done
     ├── InputError         4  the input cannot be read or is not supported
+    │   └── Refused        4  a contest's answer breaks a rule, which has a code
     ├── WeightsError       5  a network is missing, damaged or of another kind
     ├── MemoryLimitError   6  the work does not fit the memory it may use
     ├── DiskError          7  the output cannot be written
@@ -36,6 +37,17 @@ class InputError(SubpixelError):
     """The input is unreadable, damaged, hostile or of an unsupported kind."""
 
     exit_code = 4
+
+
+class Refused(InputError):
+    """A contest's answer, or a file in it, breaks a rule.
+
+    code: the rule, one of `subpixel.challenge.problems.CODES`. member: the file in the archive, "" for all of it.
+    """
+
+    def __init__(self, code: str, sentence: str, member: str = "") -> None:
+        super().__init__(sentence)
+        self.code, self.sentence, self.member = code, sentence, member
 
 
 class WeightsError(SubpixelError):

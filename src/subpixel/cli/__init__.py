@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from subpixel.cli import clips, degrade, doctor, info, pairs, score, train, upscale
+from subpixel.cli import challenge, clips, degrade, doctor, info, pairs, score, train, upscale
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -57,6 +57,7 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(clips.clips, name="clips")
+app.add_typer(challenge.challenge, name="challenge")
 
 
 def main() -> None:

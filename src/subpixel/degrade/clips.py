@@ -111,6 +111,7 @@ def degrade(
     *,
     crop_to_fit: bool = False,
     audio: bool = True,
+    bare: bool = False,
     overwrite: bool = False,
     recursive: bool = False,
     progress: Tell | None = None,
@@ -119,8 +120,9 @@ def degrade(
 
     src: a video, a folder of images, a folder of videos (with `recursive` also of folders), or several of them.
     dst: a file for one video, else a folder, which gets a manifest.json with the report. Every frame keeps its
-    time; sound (only if `audio`), subtitles, chapters and metadata are copied. crop_to_fit: use the upper left
-    part of a picture whose size cannot be divided. progress: called with (source, frames done, all or None).
+    time; sound (only if `audio`), subtitles, chapters and metadata are copied, none of it if `bare`. crop_to_fit: use
+    the upper left part of a picture whose size cannot be divided. progress: called with (source, frames done, all or
+    None).
 
     One video: raises UsageError for a size that cannot be divided, InputError for a source that is no video,
     VerificationError if the output has not as many frames as the source. Several: those that fail are in
@@ -128,7 +130,8 @@ def degrade(
     not set, before anything is written.
     """
     sources = [Path(src)] if isinstance(src, str | Path) else [Path(one) for one in src]
-    plan = _Plan(recipe, crop_to_fit, Keep(audio=audio), progress)
+    keep = Keep(*[False] * len(dataclasses.fields(Keep))) if bare else Keep(audio=audio)
+    plan = _Plan(recipe, crop_to_fit, keep, progress)
     if len(sources) == 1 and _is_clip(sources[0]) and not Path(dst).is_dir() and not str(dst).endswith("/"):
         _check_free([Path(dst)], overwrite)
         return Report(recipe, _versions(), (_degrade_clip(sources[0], Path(dst), plan),), {})
