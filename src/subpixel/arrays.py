@@ -18,6 +18,8 @@ from subpixel.restore import restore as restore_frames
 if TYPE_CHECKING:
     import torch
 
+    from subpixel.multiframe.warp_engine import WarpEngine
+
 RGB = npt.NDArray[np.uint8]
 
 
@@ -33,6 +35,7 @@ def restore(
     threads: int = ...,
     tile: int = ...,
     ensemble: bool = ...,
+    warp_engine: WarpEngine | None = ...,
 ) -> Iterator[Frame]: ...
 @overload
 def restore(
@@ -46,6 +49,7 @@ def restore(
     threads: int = ...,
     tile: int = ...,
     ensemble: bool = ...,
+    warp_engine: WarpEngine | None = ...,
 ) -> Iterator[RGB]: ...
 def restore(
     frames: Iterable[Frame] | Iterable[RGB],
@@ -58,6 +62,7 @@ def restore(
     threads: int = 0,
     tile: int = 0,
     ensemble: bool = False,
+    warp_engine: WarpEngine | None = None,
 ) -> Iterator[Frame] | Iterator[RGB]:
     """Restore and enlarge a sequence of pictures, each given back as soon as it is done.
 

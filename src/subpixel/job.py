@@ -19,6 +19,7 @@ from subpixel.chunks import ahead, places, restored, timed
 from subpixel.errors import DiskError, InputError, Interrupted, UsageError, VerificationError
 from subpixel.frames import Frame
 from subpixel.journal import Chunk, Journal, finished, sha256, work_folder
+from subpixel.multiframe.warp_engine import WarpEngine
 from subpixel.outcome import Progress, Report
 from subpixel.plan import Options, Plan, check_free, color_note, plan, restorer
 from subpixel.video import Assembly, Encoding, Keep, Writer, assemble, read, verify, write_images, write_pipe, writing
@@ -45,6 +46,7 @@ def upscale(
     precision: str = "auto",
     tile: int = 0,
     ensemble: bool = False,
+    warp_engine: WarpEngine | None = None,
     encoding: Encoding = Encoding(),
     images: bool = False,
     keep: Keep = Keep(),

@@ -12,6 +12,7 @@ from typing import Any, Literal
 from subpixel.color import resolve
 from subpixel.errors import DiskError, MemoryLimitError, UsageError
 from subpixel.frames import UNSPECIFIED, Color, pixel_format
+from subpixel.multiframe.warp_engine import WarpEngine
 from subpixel.outcome import megabytes
 from subpixel.restore import Restorer
 from subpixel.video import Assembly, Encoding, Keep, MediaInfo, check_holds, field_order, probe, writing
@@ -37,7 +38,7 @@ class Options:
 
     model: a network or method by name; scale: how many times wider and higher; engine, device, precision: what runs
     the network, where and in which arithmetic; tile: pixels of a tile's side, 0 for what fits; ensemble: the mean over
-    eight positions of the picture;
+    eight positions of the picture; warp_engine: limits of align-fuse, None for none;
     encoding: codec and its settings; images: write a folder of PNG pictures instead of a film;
     keep: which other streams are copied; start, end: seconds of the input, None for its bounds;
     deinterlace: "auto" or "off"; input_matrix: "bt601", "bt709", "bt2020", input_range: "limited", "full": what the
@@ -55,6 +56,7 @@ class Options:
     precision: str = "auto"
     tile: int = 0
     ensemble: bool = False
+    warp_engine: WarpEngine | None = None
     encoding: Encoding = dataclasses.field(default_factory=Encoding)
     images: bool = False
     keep: Keep = dataclasses.field(default_factory=Keep)
@@ -141,6 +143,7 @@ class Plan:
             "engine": self.engine,
             "tile": o.tile,
             "ensemble": o.ensemble,
+            "warp engine": o.warp_engine and str(o.warp_engine),
             "encoding": dataclasses.asdict(o.encoding),
             "images": o.images,
             "section": [o.start, o.end],
@@ -283,6 +286,7 @@ def restorer(options: Options) -> Restorer:
         threads=o.threads,
         tile=o.tile,
         ensemble=o.ensemble,
+        warp_engine=o.warp_engine,
     )
 
 

@@ -14,10 +14,13 @@ import numpy.typing as npt
 from subpixel import engines, tiles, upsample, weights, zoo
 from subpixel.errors import UsageError
 from subpixel.frames import Frame
+from subpixel.multiframe.align_fuse import NAME, WARM_UP, AlignFuse
 from subpixel.recurrent import Moment, Network
 
 if TYPE_CHECKING:
     import torch
+
+    from subpixel.multiframe.warp_engine import WarpEngine
 
 CUT_BLOCK = 16  # pixels: blocks this large do not see small motion
 CUT_DIFFERENCE = 20.0  # code values of 8 bits between block means that motion within a shot hardly ever reaches
@@ -63,13 +66,21 @@ class Restorer:
         threads: int = 0,
         tile: int = 0,
         ensemble: bool = False,
+        warp_engine: WarpEngine | None = None,
     ) -> None:
         self.before = self.after = 0
         self.engine: engines.Engine | None = None
         self.sha256: str | None = None
-        self._model: Callable[[Frame], Frame] | zoo.Network | Network
-        if isinstance(model, str) and model in upsample.METHODS:
-            self._model = _method(model, scale, ensemble)
+        self._model: Callable[[Frame], Frame] | zoo.Network | Network | AlignFuse
+        if warp_engine is not None and model != NAME:
+            raise UsageError(f"--warp-engine limits {NAME} alone; leave it out, or choose --model {NAME}.")
+        if isinstance(model, str) and model in (NAME, *upsample.METHODS):
+            _check_method(model, scale, ensemble)
+            if model == NAME:
+                self._model, self.before = AlignFuse(scale, warp_engine=warp_engine), WARM_UP
+            else:
+                method = upsample.METHODS[model]
+                self._model = lambda frame: method(frame, scale)
             return
         if tile and tile < tiles.SMALLEST:
             raise UsageError(f"Tiles of {tile} pixels are too small; take {tiles.SMALLEST} or more, or 0.")
@@ -88,12 +99,17 @@ class Restorer:
 
     def memory(self, width: int, height: int, tile: int = 0) -> int:
         """An upper guess at the bytes that the model takes for pictures of this size in tiles of this side."""
-        return self._model.memory(width, height, tile) if isinstance(self._model, Network | zoo.Network) else 0
+        model = self._model
+        return model.memory(width, height, tile) if isinstance(model, Network | zoo.Network | AlignFuse) else 0
 
     def __call__(self, frames: Iterable[Frame], warmup: int = 0) -> Iterator[Frame]:
         """The frames restored, but for the first `warmup` of them; what came before this call is forgotten."""
         model = self._model
-        restored: Iterator[Frame] = _windows(frames, model) if isinstance(model, Network) else map(model, frames)
+        restored: Iterator[Frame]
+        if isinstance(model, Network):
+            restored = _windows(frames, model)
+        else:
+            restored = _fused(frames, model) if isinstance(model, AlignFuse) else map(model, frames)
         for index, frame in enumerate(restored):
             if index >= warmup:
                 yield frame
@@ -110,32 +126,50 @@ def restore(
     threads: int = 0,
     tile: int = 0,
     ensemble: bool = False,
+    warp_engine: WarpEngine | None = None,
     warmup: int = 0,
 ) -> Iterator[Frame]:
     """Restore and enlarge a sequence of frames, all of one size and format.
 
-    model: a shipped network's name; bicubic, lanczos, edge; the path of an .onnx file with its card or of a community
-    network's .safetensors file (extra `zoo`); or a torch network of `subpixel.models`, which runs on its own device and
-    in the mode it is in. engine: auto, onnxruntime, openvino or torch; device: auto, cpu, cuda, cuda:1; precision:
-    auto, fp32, fp16, bf16; threads: 0 for one per core. tile: pixels of a tile's side, 0 for what fits. ensemble: the
-    mean over eight positions of the picture, in eight times the time. warmup: that many first frames only bring the
-    network's memory up to date and are not yielded. The memory is cleared at scene cuts. Each frame keeps its time,
-    format, bit depth and colour. Raises UsageError for an unknown model or engine, WeightsError for a damaged network
-    or one that gives values that are not numbers, MemoryLimitError where the smallest tile does not fit the memory.
+    model: a shipped network's name; bicubic, lanczos, edge, align-fuse; the path of an .onnx file with its card or of a
+    community network's .safetensors file (extra `zoo`); or a torch network of `subpixel.models`, which runs on its own
+    device and in the mode it is in. engine: auto, onnxruntime, openvino or torch; device: auto, cpu, cuda, cuda:1;
+    precision: auto, fp32, fp16, bf16; threads: 0 for one per core. tile: pixels of a tile's side, 0 for what fits.
+    ensemble: the mean over eight positions of the picture, in eight times the time. warp_engine: limits of align-fuse.
+    warmup: that many first frames only bring the network's memory up to date and are not yielded. The memory is cleared
+    at scene cuts. Each frame keeps its time, format, bit depth and colour. Raises UsageError for an unknown model or
+    engine, WeightsError for a damaged network or one that gives values that are not numbers, MemoryLimitError where the
+    smallest tile does not fit the memory.
     """
     restorer = Restorer(
-        model, scale, engine=engine, device=device, precision=precision, threads=threads, tile=tile, ensemble=ensemble
+        model,
+        scale,
+        engine=engine,
+        device=device,
+        precision=precision,
+        threads=threads,
+        tile=tile,
+        ensemble=ensemble,
+        warp_engine=warp_engine,
     )
     yield from restorer(frames, warmup)
 
 
-def _method(name: str, scale: int, ensemble: bool) -> Callable[[Frame], Frame]:
+def _check_method(name: str, scale: int, ensemble: bool) -> None:
     if scale not in (1, 2, 3, 4):
         raise UsageError(f"Scale {scale} is not possible; {name} enlarges by 1, 2, 3 or 4.")
     if ensemble:
         raise UsageError(f"--ensemble is for networks; {name} gives the same in all positions, so leave it out.")
-    method = upsample.METHODS[name]
-    return lambda frame: method(frame, scale)
+
+
+def _fused(frames: Iterable[Frame], model: AlignFuse) -> Iterator[Frame]:
+    """Every frame fused with those of its shot that came before."""
+    previous: Frame | None = None
+    for frame in frames:
+        if previous is None or is_cut(previous, frame):
+            model.forget()
+        yield model(frame)
+        previous = frame
 
 
 def _moments(frames: Iterable[Frame]) -> Iterator[Moment]:

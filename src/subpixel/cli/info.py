@@ -35,6 +35,7 @@ def models(as_json: o.Json = False) -> None:
     """
     from subpixel import upsample, weights
     from subpixel.errors import WeightsError
+    from subpixel.multiframe.align_fuse import NAME
 
     rows: list[dict[str, Any]] = []
     damage: list[str] = []
@@ -47,7 +48,8 @@ def models(as_json: o.Json = False) -> None:
             state = "damaged"
             damage.append(str(error))
         rows.append({"name": network.name, "scale": network.scale, "bytes": size, "state": state, "card": network.card})
-    rows += [{"name": name, "scale": None, "bytes": None, "state": "method", "card": None} for name in upsample.METHODS]
+    methods = (*upsample.METHODS, NAME)
+    rows += [{"name": name, "scale": None, "bytes": None, "state": "method", "card": None} for name in methods]
     if as_json:
         print(json.dumps({"schema_version": SCHEMA_VERSION, "models": rows}))
     else:

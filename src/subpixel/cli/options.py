@@ -28,6 +28,12 @@ Precision = Annotated[
 ]
 Tile = Annotated[int, typer.Option(min=0, help="Pixels of a tile's side; 0 for what fits.")]
 Ensemble = Annotated[bool, typer.Option("--ensemble", help="Mean over eight positions of the picture; 8 times slower.")]
+WarpEngine = Annotated[
+    str | None,
+    typer.Option(
+        metavar="grid=N,precision=1/N,kernel=K", help="Limits of hardware that warps for align-fuse; or default."
+    ),
+]
 Codec = Annotated[Literal["h264", "hevc", "av1", "ffv1", "png"], typer.Option(help="png makes a folder of pictures.")]
 Crf = Annotated[
     float | None, typer.Option(help="Quality on the codec's scale, lower is better.  [default: 16 for h264]")

@@ -14,6 +14,7 @@ from subpixel.errors import BatchError, Interrupted, SubpixelError, UsageError
 from subpixel.stop import Stop, stoppable
 
 if TYPE_CHECKING:
+    from subpixel.multiframe.warp_engine import WarpEngine
     from subpixel.outcome import Report
     from subpixel.plan import Options
     from subpixel.video import Encoding
@@ -31,6 +32,7 @@ def upscale(
     precision: o.Precision = "auto",
     tile: o.Tile = 0,
     ensemble: o.Ensemble = False,
+    warp_engine: o.WarpEngine = None,
     codec: o.Codec = "h264",
     crf: o.Crf = None,
     preset: o.Preset = None,
@@ -79,6 +81,7 @@ def upscale(
         precision=precision,
         tile=tile,
         ensemble=ensemble,
+        warp_engine=_warp_engine(warp_engine),
         encoding=_encoding(codec, crf, preset, pix_fmt, extra, threads),
         images=codec == "png",
         keep=Keep(not no_audio, not no_subs, not no_chapters, not no_attachments, not no_metadata),
@@ -121,6 +124,7 @@ def estimate(
     precision: o.Precision = "auto",
     tile: o.Tile = 0,
     ensemble: o.Ensemble = False,
+    warp_engine: o.WarpEngine = None,
     codec: o.Codec = "h264",
     crf: o.Crf = None,
     preset: o.Preset = None,
@@ -145,6 +149,7 @@ def estimate(
         precision=precision,
         tile=tile,
         ensemble=ensemble,
+        warp_engine=_warp_engine(warp_engine),
         encoding=encoding,
         images=codec == "png",
         threads=threads,
@@ -165,6 +170,12 @@ def _encoding(
             raise UsageError("PNG pictures take no --crf, --preset, --pix-fmt or -e; leave them out.")
         return Encoding(threads=threads)
     return Encoding(codec, crf, preset, pix_fmt, settings, threads)
+
+
+def _warp_engine(text: str | None) -> "WarpEngine | None":
+    from subpixel.multiframe.warp_engine import parse
+
+    return None if text is None else parse(text)
 
 
 def _finished(output: str) -> bool:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 Float32 = npt.NDArray[np.float32]
 
+NAME = "align-fuse"  # as --model takes it
 WARM_UP = 12  # frames before a piece of a shot after which hardly anything shows that it is one
 SMALLEST = 12  # pixels: motion is looked for in pictures no smaller
 FRESH = 8  # back-projections of a shot's first frame
