@@ -40,15 +40,16 @@ class Judge:
         return float((mine * seen).sum() / max(float((seen * seen).sum()), 1e-12))
 
     def sharpness(self, frame: Float, inside: Float) -> Float:
-        """(places): at least 1e-3, and 0 where the frame shows nothing (`inside` is 0).
+        """(places): at least 1e-3, and 0 where the frame shows too little of the surroundings (`inside` is 0).
 
         Where the reference has too little detail to judge by, it is drawn to the frame's mean, for seeing that is good
         here is often good there.
         """
-        local = gathered(detail(frame) * self.detail * inside) / self.energy
+        there = gathered(inside)
+        local = gathered(detail(frame) * self.detail * inside) / (self.energy * np.maximum(there, 0.1))
         mean = float((local * self.energy).sum() / self.energy.sum())
-        shown = gathered(inside) > 0.99
-        return np.asarray(np.where(shown, np.maximum(mean + self.sure * (local - mean), 1e-3), 0), np.float32)
+        drawn = np.maximum(mean + self.sure * (local - mean), 1e-3)
+        return np.asarray(np.where(there > 0.5, drawn, 0), np.float32)
 
 
 def weights(sharpness: Float, keep: float) -> Float:

@@ -21,6 +21,7 @@ from subpixel.multiframe.glance import Glance, Mode, guess_mode, look, luminance
 from subpixel.multiframe.judge import Judge, spread, weights
 from subpixel.multiframe.seeing import Seeing, unbent
 from subpixel.multiframe.sequences import Recording
+from subpixel.multiframe.sharpen import radial_power
 from subpixel.register import register, shift_picture
 
 Float = npt.NDArray[np.float32]
@@ -29,6 +30,7 @@ Tell = Callable[[str, int, int | None], None]
 
 FEWEST = 3
 FIRST = 5  # frames by which the mode and the first reference are chosen
+FAINT = np.float32(1e-6)  # the weight of the reference in a mean, for pixels that no frame shows
 UNSURE = 0.5  # pixels of predicted error of local motion that are worth a warning
 
 
@@ -63,7 +65,8 @@ class Verdict:
 class Stack:
     """picture: (height, width) or (height, width, 3) float32 on the scale of the frames. seeing: root mean square of
     the shifts (2-D, pixels) by which the air bent the frames. error: predicted 2-D error of these, pixels. noise:
-    standard deviation of the noise of one frame. colours: (dx, dy) by which red and blue were off green. warnings:
+    standard deviation of the noise of one frame. left: power of the noise left in the picture, by `radial_power`, from
+    what the means of every other frame differ by. colours: (dx, dy) by which red and blue were off green. warnings:
     sentences on what may have gone wrong."""
 
     picture: Float
@@ -72,8 +75,18 @@ class Stack:
     seeing: float
     error: float
     noise: float
+    left: npt.NDArray[np.float64]
     colours: tuple[tuple[float, float], ...]
     warnings: tuple[str, ...]
+
+    @property
+    def resolution(self) -> float:
+        """Cycles per pixel up to which the means of every other frame agree: where their Fourier ring correlation
+        falls below 1/7 (Rosenthal & Henderson, JMB 333, 2003)."""
+        power = radial_power(luminance(self.picture))
+        signal = np.maximum(power - self.left, 0)
+        agree = signal / np.maximum(signal + 2 * self.left, 1e-30) > 1 / 7
+        return float((np.argmin(agree) if not agree.all() else len(agree)) / (2 * len(agree)))
 
 
 def lucky(recording: Recording, options: Options = Options(), *, tell: Tell | None = None) -> Stack:
@@ -93,14 +106,15 @@ def lucky(recording: Recording, options: Options = Options(), *, tell: Tell | No
     noise = float(np.median([glance.noise for glance in usable]))
     judged = _judge(recording, _mean(recording, usable, shifts, options.keep), shifts, noise, tell)
     chosen = weights(judged.sharpness, options.keep)
-    bent = Seeing(judged.reference)
-    whole = _add(recording, bent, judged, chosen, shifts, options.scale, tell)
-    picture = np.ascontiguousarray(whole[_seen_by_half(judged.sharpness > 0, whole.shape)])
+    whole, difference = _add(recording, judged, chosen, shifts, options.scale, tell)
+    inner = _whole_part(spread(judged.shown, whole.shape) > 0.5)
+    picture = np.ascontiguousarray(whole[inner])
     picture, colours = join_colours(picture) if options.join_colours and picture.ndim == 3 else (picture, ())
     verdicts = _verdicts(seen, shifts, judged, chosen, options.keep)
-    error = bent.uncertainty(noise)
+    error = Seeing(judged.reference).uncertainty(noise)
     warnings = tuple(_warnings(verdicts, error, options.keep))
-    return Stack(picture, mode, verdicts, judged.seeing, error, noise, colours, warnings)
+    left = radial_power(difference[inner])
+    return Stack(picture, mode, verdicts, judged.seeing, error, noise, left, colours, warnings)
 
 
 def _check(options: Options) -> None:
@@ -153,10 +167,12 @@ def _mean(recording: Recording, usable: list[Glance], shifts: Shifts, keep: floa
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
 class _Judged:
-    """reference: (height, width), in the mean geometry. order: indices of frames; sharpness: (frames, places), 0 where
-    a frame does not show a place. gains: what each frame is multiplied by. seeing: pixels."""
+    """reference: (height, width), in the mean geometry; shown: the share of frames that show each pixel of it. order:
+    indices of frames; sharpness: (frames, places), 0 where a frame does not show a place. gains: what each frame is
+    multiplied by. seeing: pixels."""
 
     reference: Float
+    shown: Float
     order: list[int]
     sharpness: Float
     gains: list[float]
@@ -167,7 +183,8 @@ def _judge(recording: Recording, reference: Float, shifts: Shifts, noise: float,
     """Bends every frame onto the reference, judges it place by place, and makes a better reference: sharper, and in
     the mean geometry of all frames."""
     bent, judge = Seeing(reference), Judge(reference, noise)
-    total, weight = np.zeros_like(reference), np.full_like(reference, 1e-9)
+    total, weight = FAINT * reference, np.full_like(reference, FAINT)
+    shown = np.zeros_like(reference)
     mean = np.zeros((*bent.mesh[::-1], 2), np.float32)
     order, sharpness, gains, squares = [], [], [], []
     for index, picture in _told(recording.read(shifts), "judging", len(shifts), tell):
@@ -179,46 +196,51 @@ def _judge(recording: Recording, reference: Float, shifts: Shifts, noise: float,
         share = inside * spread(quality**4, reference.shape)
         total += share * (gain * seen)
         weight += share
+        shown += inside / np.float32(len(shifts))
         mean += field / np.float32(len(shifts))
         squares.append(float(np.square(field - field.mean((0, 1))).sum(2).mean()))
         order.append(index)
         gains.append(gain)
         sharpness.append(quality.astype(np.float16))  # of thousands of frames
     better, _ = unbent(total / weight, -mean)
-    return _Judged(better, order, np.array(sharpness, np.float32), gains, float(np.sqrt(np.mean(squares))))
+    return _Judged(better, shown, order, np.array(sharpness, np.float32), gains, float(np.sqrt(np.mean(squares))))
 
 
 def _add(
-    recording: Recording, bent: Seeing, judged: _Judged, chosen: Float, shifts: Shifts, scale: float, tell: Tell
-) -> Float:
-    """The weighted mean of the frames, bent onto the reference and sampled `scale` times finer."""
+    recording: Recording, judged: _Judged, chosen: Float, shifts: Shifts, scale: float, tell: Tell
+) -> tuple[Float, Float]:
+    """The weighted mean of the frames, bent onto the reference and sampled `scale` times finer; and half the difference
+    (height, width) of the luminances of the means of every other frame, which is what noise is left in the former."""
     place = {index: number for number, index in enumerate(judged.order) if chosen[number].any()}
-    size = tuple(round(side * scale) for side in recording.size)
-    weight, total = np.full(size, 1e-9, np.float32), None
-    for index, picture in _told(recording.read(place), "adding", len(place), tell):
+    bent = Seeing(judged.reference)
+    finer, _ = unbent(judged.reference, np.zeros((*bent.mesh[::-1], 2), np.float32), scale)
+    weight = np.full_like(finer, FAINT)
+    total, part = FAINT * finer, [weight.copy(), FAINT * finer]
+    for count, (index, picture) in enumerate(_told(recording.read(place), "adding", len(place), tell)):
         number = place[index]
-        field = bent.field(luminance(picture), shifts[index])
-        seen, inside = unbent(picture, field, scale)
+        seen, inside = unbent(picture, bent.field(luminance(picture), shifts[index]), scale)
         share = inside * spread(chosen[number], inside.shape)
-        weighed = seen * (judged.gains[number] * share).reshape(*size, *(1,) * (seen.ndim - 2))
-        total = weighed if total is None else total + weighed
+        lit = judged.gains[number] * share
+        if seen.ndim > total.ndim:
+            total = np.repeat(total[..., None], seen.shape[2], 2)
+        total += lit.reshape(*lit.shape, *(1,) * (seen.ndim - 2)) * seen
         weight += share
-    assert total is not None
-    return np.asarray(total / weight.reshape(*size, *(1,) * (total.ndim - 2)), np.float32)
+        if count % 2:
+            part = [part[0] + share, part[1] + lit * luminance(seen)]
+    difference = part[1] / part[0] - (luminance(total) - part[1]) / (weight - part[0] + FAINT)
+    mean: Float = total / weight.reshape(*weight.shape, *(1,) * (total.ndim - 2))
+    return mean, np.asarray(difference / 2, np.float32)
 
 
-def _seen_by_half(shown: npt.NDArray[np.bool_], shape: tuple[int, ...]) -> tuple[slice, slice]:
-    """The rows and columns of a picture of this shape that half of the frames show, (frames, places) being what they
-    show: at its border a drifting recording has few frames, and those bent by guess."""
-    often = shown.mean(0) >= 0.5
-    if not often.any():
-        return slice(None), slice(None)
-    bounds = []
-    for axis in (0, 1):
-        line = np.flatnonzero(often.any(1 - axis))
-        pixels = shape[axis] / often.shape[axis]
-        bounds.append(slice(math.ceil(line[0] * pixels), math.floor((line[-1] + 1) * pixels)))
-    return bounds[0], bounds[1]
+def _whole_part(good: npt.NDArray[np.bool_]) -> tuple[slice, slice]:
+    """Rows and columns of a large rectangle that is all good: sides are taken off where most is not."""
+    top, bottom, left, right = 0, good.shape[0], 0, good.shape[1]
+    while (part := good[top:bottom, left:right]).size and not part.all():
+        sides = [float(side.mean()) for side in (part[0], part[-1], part[:, 0], part[:, -1])]
+        worst = int(np.argmin(sides))
+        top, bottom = top + (worst == 0), bottom - (worst == 1)
+        left, right = left + (worst == 2), right - (worst == 3)
+    return (slice(top, bottom), slice(left, right)) if part.size else (slice(None), slice(None))
 
 
 def join_colours(picture: Float) -> tuple[Float, tuple[tuple[float, float], ...]]:

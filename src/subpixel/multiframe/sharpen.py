@@ -1,7 +1,8 @@
 """Sharpening by deconvolution: a blur that is known, or guessed from the picture, is undone as far as noise allows.
 
 Pictures are (height, width) or (height, width, 3), any scale; channels are treated alike. A blur is the standard
-deviation of a Gaussian in pixels, or an array of odd sides that is its picture (PSF), of any sum. Borders are mirrored.
+deviation of a Gaussian in pixels, or an array of odd sides that is its picture (PSF), of any sum. Noise is its standard
+deviation if it is white, or its power as `radial_power` gives it, or None for a guess. Borders are mirrored.
 """
 
 from __future__ import annotations
@@ -15,13 +16,15 @@ from subpixel.errors import InputError, UsageError
 
 Float = npt.NDArray[np.float32]
 Psf = float | npt.NDArray[Any]
+Noise = float | npt.NDArray[np.float64] | None
 
 MARGIN = 32  # pixels mirrored around the picture, tapering what FFTs would wrap around
+COARSEST = 0.02  # cycles per pixel: below, a picture's power is that of its subject
 LARGEST = 5.0  # pixels: wider Gaussians leave nothing to restore
 
 
-def wiener(picture: Float, psf: Psf, *, noise: float | None = None) -> Float:
-    """Wiener's filter (1949) for a blur and white noise of this standard deviation, default what the picture shows.
+def wiener(picture: Float, psf: Psf, *, noise: Noise = None) -> Float:
+    """Wiener's filter (1949) for a blur and noise.
 
     The spectrum of the picture itself, averaged over rings, says what share of each frequency is not noise.
     """
@@ -29,7 +32,7 @@ def wiener(picture: Float, psf: Psf, *, noise: float | None = None) -> Float:
     for plane, result in _planes(picture, out):
         padded = _mirrored(plane)
         power = radial_power(plane)
-        level = noise_level(power) if noise is None else noise**2
+        level = noise_power(power, noise)
         share = np.clip(1 - level / np.maximum(power, 1e-30), 0, 1)
         share = np.minimum.accumulate(share)  # beyond the first frequency that is noise, all is
         blur = np.maximum(transfer(psf, padded.shape), 1e-3)
@@ -58,7 +61,7 @@ def richardson_lucy(picture: Float, psf: Psf, *, iterations: int = 20) -> Float:
     return out
 
 
-def estimate_blur(picture: Float) -> float:
+def estimate_blur(picture: Float, *, noise: Noise = None) -> float:
     """Standard deviation, in pixels, of the Gaussian that blurs a picture (height, width[, 3]).
 
     The power of a sharp picture that is made of edges falls with the third power of the frequency; what falls faster is
@@ -68,18 +71,22 @@ def estimate_blur(picture: Float) -> float:
     plane = picture if picture.ndim == 2 else picture.mean(2)
     power = radial_power(plane)
     frequency = _middles(len(power))
-    level = noise_level(power)
-    used = (frequency > 0.04) & (power > 3 * level) & (np.minimum.accumulate(power) > 3 * level)
-    if np.count_nonzero(used) < 8:
+    level = noise_power(power, noise)
+    used = (frequency > COARSEST) & np.logical_and.accumulate(power > 3 * level)
+    if np.count_nonzero(used) < 6:
         raise InputError("The picture has too little structure above its noise to tell its blur; give the blur.")
-    falls = np.log((power[used] - level) * frequency[used] ** 3)
+    falls = np.log((power - level)[used] * frequency[used] ** 3)
     slope = np.polyfit(frequency[used] ** 2, falls, 1)[0]
     return float(np.clip(np.sqrt(max(0.0, -slope)) / (2 * np.pi), 0.0, LARGEST))
 
 
-def noise_level(power: npt.NDArray[np.float64]) -> float:
-    """Power of white noise in a radial spectrum: where no lens and no air leaves a picture anything."""
-    return float(power[int(0.8 * len(power)) :].mean())
+def noise_power(power: npt.NDArray[np.float64], noise: Noise) -> npt.NDArray[np.float64]:
+    """Power of noise over the rings of a spectrum: what is given, or what the highest frequencies have, where no lens
+    and no air leaves a picture anything."""
+    if isinstance(noise, np.ndarray):
+        return np.interp(_middles(len(power)), _middles(len(noise)), noise)
+    level = float(power[int(0.8 * len(power)) :].mean()) if noise is None else noise**2
+    return np.full(len(power), level)
 
 
 def transfer(psf: Psf, shape: tuple[int, ...]) -> npt.NDArray[Any]:
