@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from subpixel.cli import challenge, clips, degrade, doctor, info, pairs, score, train, upscale
+from subpixel.cli import challenge, clips, degrade, doctor, info, lucky, pairs, register, score, train, upscale
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -50,9 +50,11 @@ for command in (
     degrade.degrade,
     train.train,
     train.export,
+    register.register,
     pairs.pairs,
     info.probe,
     info.models,
+    lucky.lucky,
     doctor.doctor,
 ):
     app.command()(command)

@@ -30,7 +30,7 @@ Method = Literal["gradient", "peak", "foroosh", "phase", "feature", "neural"]
 METHODS: tuple[Method, ...] = ("gradient", "peak", "foroosh", "phase", "feature", "neural")
 LOW_CONFIDENCE = 0.1  # pixels of predicted error from which a motion carries a warning
 ALIKE = 0.7  # correlation of aligned gradients from which no other start is tried
-STRANGE = 0.12  # correlation below which two pictures have nothing in common
+CHANCE = 8.0  # over the root of the number of pixels: the correlation that strangers may reach by chance
 LOST = 1.0  # pixels of predicted error from which there is no motion to speak of
 
 PEAKS: dict[str, Callable[[Float32, Float32], tuple[float, float]]] = {
@@ -72,7 +72,7 @@ def register(
     mine, theirs = planes.luma(reference, "reference", mask), planes.luma(moving, "moving picture")
     unit = float(mine.std()) or 1.0  # any sample values: numbers near 1 are what single precision holds best
     fit = _fit(mine / unit, theirs / unit, model, method, start, how)
-    if fit.likeness < STRANGE:
+    if fit.likeness < max(CHANCE / math.sqrt(mine.size), 0.05) or (fit.likeness < 0.4 and not fit.rmse < LOST):
         raise InputError(
             f"The two pictures have nothing in common: their gradients correlate by {fit.likeness:.2f} at best; "
             "use pictures that overlap, or give a start."
@@ -175,10 +175,17 @@ def _motion(fit: Fit, model: Model, unit: float, shape: tuple[int, ...]) -> Moti
     """What was found, in sample values, with its overlap and a warning where it is not to be trusted."""
     height, width = shape
     motion = Motion(model, fit.matrix, fit.flow, fit.rmse, fit.gain, fit.bias * unit)
-    where = grid(64, 64) * (np.array([width, height]) - 1) / 63
-    there = motion.points(where)
-    inside = ((there > -0.5) & (there < np.array([width, height]) - 0.5)).all(1)
     warning = ""
     if fit.rmse > LOW_CONFIDENCE:
         warning = f"The predicted error of this motion is {fit.rmse:.2g} pixels."
-    return dataclasses.replace(motion, overlap=float(inside.mean()), warning=warning)
+    return dataclasses.replace(motion, overlap=_overlap(motion, height, width), warning=warning)
+
+
+def _overlap(motion: Motion, height: int, width: int) -> float:
+    """The share of the reference that is seen in the moving picture."""
+    if motion.model == "shift":
+        across, down = (max(0.0, 1 - abs(d) / side) for d, side in zip(motion.shift, (width, height), strict=True))
+        return across * down
+    size = np.array([width, height])
+    there = motion.points((grid(64, 64) + 0.5) * size / 64 - 0.5)
+    return float(((there > -0.5) & (there < size - 0.5)).all(1).mean())

@@ -21,8 +21,10 @@ from subpixel.register.planes import blurred, gradients, reduced
 BLUR = 1.1  # pixels, until noise and aliasing are known
 MARGIN = 4  # pixels at the border that blur and interpolation make up
 ENOUGH = 2e-5  # pixels: a smaller step is the last one
+ROUGHLY = 1e-2  # pixels: the same where another descent follows
 STEPS = 30
 BLOCKS = 8  # the picture is cut into 8 x 8 blocks to see how much the sums over them differ
+LEAST = 14  # pixels of an overlap's shorter side that are worth looking at
 COARSEST = 40  # pixels of the shorter side at the coarsest level
 MOST = 4_000_000  # pixels that models other than shift work on; larger pictures are halved for them
 
@@ -50,6 +52,9 @@ class Fit:
     flow: Float32 | None = None
 
 
+LOST = Fit(np.eye(3), math.inf, likeness=-1.0)  # where a descent left the picture
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class Problem:
     """Blurred planes and how the moving one is seen.
@@ -68,7 +73,9 @@ class Problem:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Solution:
-    """Where the descent ended: matrix, gain and bias, seen (h, w), the last residuals (h w,), the covariance (K, K)."""
+    """Where a descent ended: matrix, gain and bias; seen (h, w), residuals and their weights (h w,), the latter None
+    where all count; the weighed rows (K, h w) and the Gram matrix (K, K) of the last step, gain and bias after the
+    parameters of the motion."""
 
     matrix: Float64
     gain: float
@@ -76,35 +83,47 @@ class Solution:
     seen: Float32
     error: Float32
     weights: Float32 | None
-    covariance: Float64
+    weighed: Float32
+    gram: Float64
+
+    def covariance(self, count: int) -> Float64:
+        """(count, count): of the motion's parameters."""
+        return sandwich(self.weighed, self.error, self.gram, self.seen.shape)[:count, :count] / self.gain**2
 
 
-def descend(problem: Problem, start: Float64, how: How, gain: float = 1.0, bias: float = 0.0) -> Solution:
-    """Gauss-Newton from a matrix that is right to about two pixels; residuals are gain * reference + bias - seen."""
-    matrix, rows, mine = start, problem.rows, problem.mine.ravel()
+def descend(problem: Problem, start: Fit, how: How, enough: float = ENOUGH) -> Solution:
+    """Gauss-Newton from a fit that is right to about two pixels, until a step is below `enough` pixels.
+
+    Residuals are gain * reference + bias - seen. Noise makes slopes look steeper than they are, by 1 / likeness, and
+    steps too short, by the start's likeness.
+    """
+    matrix, gain, bias = start.matrix, start.gain, start.bias
+    rows, mine = problem.rows, problem.mine.ravel()
     height, width = problem.mine.shape
     count = len(rows)
     if how.photometric:
         rows = np.concatenate([rows, -mine[None], -np.ones((1, mine.size), np.float32)])
     weighed, gram = rows, _gram(rows, rows)
+    longer = 1 / min(max(start.likeness, 0.2), 1)
     for _ in range(STEPS):
         seen, inside = problem.look(matrix)
         error = (gain * mine + bias if how.photometric else mine) - seen.ravel()
         weights = _together(inside, problem.chosen)
+        if weights is not None and weights.sum() < LEAST**2:
+            break
         if how.robust:
             weights = tukey(error, weights)
         if weights is not None:
             weighed = rows * weights
             gram = _gram(weighed, rows)
         step = np.linalg.lstsq(gram, (weighed @ error).astype(np.float64), rcond=1e-9)[0]
-        update = problem.change(np.asarray(step[:count] / gain, np.float64))
+        update = problem.change(np.asarray(step[:count] * (longer / gain), np.float64))
         matrix = matrix @ update
         if how.photometric:
             gain, bias = max(gain + step[count], 1e-3), bias + step[count + 1]
-        if _farthest(update, height, width) < ENOUGH:
+        if _farthest(update, height, width) < enough:
             break
-    covariance = sandwich(weighed, error, gram, (height, width))[:count, :count] / gain**2
-    return Solution(matrix / matrix[2, 2], gain, bias, seen, error, weights, covariance)
+    return Solution(matrix / matrix[2, 2], gain, bias, seen, error, weights, weighed, gram)
 
 
 def _gram(rows: Float32, others: Float32) -> Float64:
@@ -126,41 +145,40 @@ def shift(reference: Float32, moving: Float32, start: Float64, how: How) -> Fit:
     """The shift between two planes (H, W), coarse to fine, from a matrix that is right to 2 % of their size."""
     step = coarsest(reference.shape)
     fit = Fit(start, math.inf)
-    while step > 2:
-        small, other = reduced(reference, step), reduced(moving, step)
-        at_level = _shift(small, other, rescaled(fit.matrix, 1 / step), _masked(how, step), BLUR)[0]
-        fit = dataclasses.replace(at_level, matrix=rescaled(at_level.matrix, step))
+    while step > 2 and fit is not LOST:
+        small = dataclasses.replace(fit, matrix=rescaled(fit.matrix, 1 / step))
+        fit, _ = _shift(reduced(reference, step), reduced(moving, step), small, _masked(how, step), BLUR, ROUGHLY)
+        fit = fit if fit is LOST else dataclasses.replace(fit, matrix=rescaled(fit.matrix, step))
         step //= 4
-    fit, residual = _shift(reference, moving, fit.matrix, how, BLUR, fit.gain, fit.bias)
-    blur = best_blur(residual, BLUR)
-    if abs(blur - BLUR) < 0.04:
-        return fit
-    return _shift(reference, moving, fit.matrix, how, blur, fit.gain, fit.bias)[0]
+    if fit is not LOST:
+        fit, residual = _shift(reference, moving, fit, how, BLUR, ROUGHLY)
+    if fit is not LOST:
+        fit, _ = _shift(reference, moving, fit, how, best_blur(residual, BLUR), ENOUGH)
+    return fit
 
 
-def _shift(
-    reference: Float32, moving: Float32, start: Float64, how: How, blur: float, gain: float = 1.0, bias: float = 0.0
-) -> tuple[Fit, Float32]:
-    """A shift at one level, and the samples' residuals (h, w) without blur."""
+def _shift(reference: Float32, moving: Float32, fit: Fit, how: How, blur: float, enough: float) -> tuple[Fit, Float32]:
+    """A shift at one level, to `enough` pixels, and the samples' residuals (h, w) without blur."""
     smooth, other = blurred(reference, blur), blurred(moving, blur)
     slopes = gradients(smooth)
     inner = (slice(MARGIN, -MARGIN),) * 2
     for _ in range(4):
-        cut = round(start[0, 2]), round(start[1, 2])
+        cut = round(fit.matrix[0, 2]), round(fit.matrix[1, 2])
+        if min(side - abs(c) for side, c in zip(reference.shape, reversed(cut), strict=True)) < LEAST:
+            return LOST, smooth
         here, there = overlap(reference.shape, cut)
-        theirs = np.ascontiguousarray(other[there])
-        look = functools.partial(_shifted, theirs, cut)
+        look = functools.partial(_shifted, np.ascontiguousarray(other[there]), cut)
         rows = np.stack([slope[here][inner].ravel() for slope in slopes])
         chosen = None if how.mask is None else how.mask[here][inner].ravel().astype(np.float32)
-        problem = Problem(smooth[here][inner], rows, look, _moved, chosen)
-        found = descend(problem, start, how, gain, bias)
-        start, gain, bias = found.matrix, found.gain, found.bias
-        if max(abs(start[0, 2] - cut[0]), abs(start[1, 2] - cut[1])) < 1:
+        found = descend(Problem(smooth[here][inner], rows, look, _moved, chosen), fit, how, enough)
+        fit = Fit(found.matrix, math.inf, found.gain, found.bias, fit.likeness)
+        if max(abs(fit.matrix[0, 2] - cut[0]), abs(fit.matrix[1, 2] - cut[1])) < 1:
             break
-    raw, _ = _shifted(np.ascontiguousarray(moving[there]), cut, start)
-    residual = gain * reference[here][inner] + bias - raw
-    rmse = math.sqrt(max(float(np.trace(found.covariance)), 0.0))
-    return Fit(start, rmse, gain, bias, likeness(problem.mine, found.seen, found.weights)), residual
+    alike = likeness(smooth[here][inner], found.seen, found.weights)
+    if enough == ENOUGH:
+        return dataclasses.replace(fit, likeness=alike, rmse=predicted(np.trace(found.covariance(2)), alike)), smooth
+    raw, _ = _shifted(np.ascontiguousarray(moving[there]), cut, fit.matrix)
+    return dataclasses.replace(fit, likeness=alike), fit.gain * reference[here][inner] + fit.bias - raw
 
 
 def _shifted(theirs: Float32, cut: tuple[int, int], matrix: Float64) -> tuple[Float32, None]:
@@ -184,13 +202,16 @@ def parametric(reference: Float32, moving: Float32, start: Float64, model: Model
     fit = Fit(start, math.inf)
     while step >= finest:
         small, other = reduced(reference, step), reduced(moving, step)
-        at_level = _parametric(small, other, rescaled(fit.matrix, 1 / step), model, _masked(how, step), fit)
+        before = dataclasses.replace(fit, matrix=rescaled(fit.matrix, 1 / step))
+        at_level = _parametric(small, other, before, model, _masked(how, step))
+        if at_level is LOST:
+            return LOST
         fit = dataclasses.replace(at_level, matrix=rescaled(at_level.matrix, step), rmse=at_level.rmse * step)
         step //= 2
     return fit
 
 
-def _parametric(reference: Float32, moving: Float32, start: Float64, model: Model, how: How, before: Fit) -> Fit:
+def _parametric(reference: Float32, moving: Float32, start: Fit, model: Model, how: How) -> Fit:
     smooth, other = blurred(reference, BLUR), blurred(moving, BLUR)
     height, width = reference.shape
     scale = normal(height, width)
@@ -198,11 +219,13 @@ def _parametric(reference: Float32, moving: Float32, start: Float64, model: Mode
     chosen = _framed(how.mask, reference.shape)
     look = functools.partial(_warped, sampling.Spline(other), reference.shape)
     problem = Problem(smooth, rows, look, functools.partial(exponential, model, scale), chosen)
-    found = descend(problem, start, how, before.gain, before.bias)
+    found = descend(problem, start, how)
+    if found.weights is None or found.weights.sum() < LEAST**2:
+        return LOST
     ways = fields(model, scale, height, width)  # (K, 2, N): how far positions all over the picture move
-    spread = np.einsum("kan,kl,lan->", ways, found.covariance, ways) / ways.shape[2]
+    spread = np.einsum("kan,kl,lan->", ways, found.covariance(len(rows)), ways) / ways.shape[2]
     alike = likeness(smooth, found.seen, found.weights)
-    return Fit(found.matrix, math.sqrt(max(float(spread), 0.0)), found.gain, found.bias, alike)
+    return Fit(found.matrix, predicted(float(spread), alike), found.gain, found.bias, alike)
 
 
 def _warped(spline: sampling.Spline, shape: tuple[int, int], matrix: Float64) -> tuple[Float32, Float32]:
@@ -257,6 +280,11 @@ def _moments(blur: float) -> Float64:
     return np.array([[1, np.mean(r**2.5)], [np.mean(passed), np.mean(passed * r**2.5)]])
 
 
+def predicted(variance: float, alike: float) -> float:
+    """The RMSE that a variance stands for: noise makes slopes look steeper than they are, by 1 / likeness."""
+    return math.sqrt(max(variance, 0.0)) / max(alike, 0.01)
+
+
 def likeness(mine: Float32, seen: Float32, weights: Float32 | None) -> float:
     """Correlation, -1 to 1, of the differences between neighbours in two planes (h, w); weights (h w,) or None."""
     tops = [0.0, 0.0, 0.0]
@@ -276,7 +304,7 @@ def tukey(error: Float32, weights: Float32 | None = None) -> Float32:
     """Biweights (Tukey) of residuals (N,), their scale from the median; 0 beyond 4.7 standard deviations."""
     among = error if weights is None else error[weights > 0]
     scale = 1.4826 * float(np.median(np.abs(among))) if among.size else 0.0
-    kept = np.square(np.clip(1 - np.square(error / (4.685 * scale + 1e-20)), 0, None))
+    kept = np.square(1 - np.square(np.minimum(np.abs(error) / (4.685 * scale + 1e-20), 1)))
     return np.asarray(kept if weights is None else kept * weights, np.float32)
 
 
@@ -291,5 +319,8 @@ def sandwich(rows: Float32, error: Float32, gram: Float64, shape: tuple[int, int
     cut = (slice(down * height), slice(across * width))
     scores = np.stack([(row * error).reshape(shape)[cut].reshape(down, height, across, width) for row in rows])
     sums = scores.sum((2, 4), dtype=np.float64).reshape(len(scores), -1)
-    inverse = np.linalg.pinv(gram)
+    scale = np.sqrt(np.diag(gram))
+    if not scale.all() or np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] < 1e-7:
+        return np.full(gram.shape, math.inf)  # some parameter changes nothing, or nothing that another does not
+    inverse = np.linalg.inv(gram)
     return np.asarray(inverse @ (sums @ sums.T) @ inverse)
