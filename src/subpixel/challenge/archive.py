@@ -20,6 +20,7 @@ _PADDING_LIMIT = 1 << 20  # the largest record that tar programs fill up with ze
 _PIECE = 1 << 20
 _MAGIC = (b"ustar\x0000", b"ustar  \x00")
 _ZERO = bytes(BLOCK)
+_CUT = "The archive breaks off before its end; hand it in again, complete."
 _COMPRESSED = {
     b"\x1f\x8b": "gzip",
     b"\x1f\x9d": "compress",
@@ -116,10 +117,11 @@ class _Source:
         _refuse_compressed(block if at == 0 else b"")
         if at == 0:
             raise Refused("not_tar", "The file is no tar archive; make one by `subpixel challenge pack` or tar.")
-        raise Refused("truncated", f"The archive breaks off after {self.position} bytes; hand it in again, complete.")
+        raise Refused("truncated", _CUT)
 
     def skip(self, size: int) -> None:
         """Pass over so many bytes. Where the stream can be sought in, only the next block tells if they are there."""
+        self._check(self.position + size)
         if self._seeks:
             self._forward(size)
             self._stream.seek(self._start + self.position)
@@ -127,7 +129,7 @@ class _Source:
         while size:
             part = self.read(min(size, _PIECE))
             if not part:
-                raise Refused("truncated", f"The archive breaks off after {self.position} bytes; hand it in again.")
+                raise Refused("truncated", _CUT)
             size -= len(part)
 
     def finish(self) -> None:
@@ -140,7 +142,10 @@ class _Source:
 
     def _forward(self, size: int) -> None:
         self.position += size
-        if self.position > self._largest:
+        self._check(self.position)
+
+    def _check(self, position: int) -> None:
+        if position > self._largest:
             raise Refused("too_large", f"The archive has, or claims, more than {self._largest} bytes.")
 
 
@@ -191,7 +196,7 @@ def _check_extended(source: _Source, size: int, *, twice: bool) -> None:
         raise Refused("pax", f"An extended header has {size} bytes; {_PAX_LIMIT} are allowed.")
     body = source.read(-(-size // BLOCK) * BLOCK)
     if len(body) < size:
-        raise Refused("truncated", f"The archive breaks off after {source.position} bytes; hand it in again, complete.")
+        raise Refused("truncated", _CUT)
     rest = body[:size]
     while rest:
         found = re.match(rb"([1-9]\d{0,4}) ([^=\n\0]+)=", rest)
