@@ -17,6 +17,7 @@ Float = npt.NDArray[np.float32]
 Mode = Literal["surface", "planet"]
 
 SIDE = 320  # pixels: frames are looked at no larger than this
+COARSE = 160  # pixels: and surfaces compared no larger than this, where what the air bends is small
 ALIKE = 0.35  # least correlation with the frame before; noise alone has none
 CUT = 0.85  # a disc that has lost more than this of its usual area is behind a cloud, or cut
 DIM = 0.2  # of the brightness above the sky: where a planet begins
@@ -72,7 +73,7 @@ def look(frames: Iterable[tuple[int, Float]], mode: Mode, first: Sequence[Float]
     first: some frames, of which the one most like the others is what a surface is first compared with, so that a
     spoilt first frame spoils nothing.
     """
-    find = _body if mode == "planet" else _Surface(_typical([_small(luminance(p))[0] for p in first])).found
+    find = _body if mode == "planet" else _Surface(_typical([_small(luminance(p), COARSE)[0] for p in first])).found
     seen = [_glance(index, picture, find) for index, picture in frames]
     return _sized(seen) if mode == "planet" else seen
 
@@ -106,11 +107,11 @@ def find_disc(picture: Float) -> Disc | None:
     return Disc(centre[0], centre[1], area, (top, top + height, left, left + width), cut)
 
 
-def _small(picture: Float) -> tuple[Float, float]:
-    """The picture with no side above SIDE, and how many of its pixels are one of these."""
+def _small(picture: Float, most: int = SIDE) -> tuple[Float, float]:
+    """The picture with no side above `most`, and how many of its pixels are one of these."""
     import cv2
 
-    factor = max(1.0, max(picture.shape) / SIDE)
+    factor = max(1.0, max(picture.shape) / most)
     size = tuple(max(1, round(side / factor)) for side in picture.shape[::-1])
     return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA)), picture.shape[1] / size[0]
 
@@ -161,13 +162,13 @@ class _Surface:
         self.origin = (0.0, 0.0)
 
     def found(self, small: Float) -> _Found:
-        anchor = small if self.anchor is None else self.anchor
-        shift, alike = _compared(anchor, small)
+        coarse, factor = _small(small, COARSE)
+        (dx, dy), alike = _compared(coarse if self.anchor is None else self.anchor, coarse)
         if alike < ALIKE:
-            return _Found(why="shows nothing that frames before it show")
-        place = self.origin[0] + shift[0], self.origin[1] + shift[1]
-        if max(abs(shift[0]) / small.shape[1], abs(shift[1]) / small.shape[0]) > 0.2:
-            self.anchor, self.origin = small, place
+            return _Found(why="shows nothing that other frames show")
+        place = self.origin[0] + dx * factor, self.origin[1] + dy * factor
+        if max(abs(dx) / coarse.shape[1], abs(dy) / coarse.shape[0]) > 0.2:
+            self.anchor, self.origin = coarse, place
         return _Found(place)
 
 

@@ -192,8 +192,10 @@ def _tiff(path: Path, bayer: str) -> Recording:
 
 def _fits(path: Path, bayer: str) -> Recording:
     """The first picture or cube of a FITS file (FITS standard 4.0): NAXIS3 counts frames, or is 3 for colours."""
-    from astropy.io import fits
-
+    try:
+        from astropy.io import fits
+    except ImportError:
+        raise UsageError("FITS files need astropy; install it with: pip install 'subpixel[multiframe]'") from None
     with _readable(path, "FITS"), fits.open(path) as file:
         number, unit = next(((n, u) for n, u in enumerate(file) if u.is_image and len(u.shape) >= 2), (0, None))
         if unit is None:

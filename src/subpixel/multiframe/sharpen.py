@@ -20,23 +20,30 @@ Noise = float | npt.NDArray[np.float64] | None
 
 MARGIN = 32  # pixels mirrored around the picture, tapering what FFTs would wrap around
 COARSEST = 0.02  # cycles per pixel: below, a picture's power is that of its subject
+TEXTURE = 4.0
 LARGEST = 5.0  # pixels: wider Gaussians leave nothing to restore
 
 
 def wiener(picture: Float, psf: Psf, *, noise: Noise = None) -> Float:
     """Wiener's filter (1949) for a blur and noise.
 
-    The spectrum of the picture itself, averaged over rings, says what share of each frequency is not noise.
+    The spectrum of the picture, averaged over rings, says what share of each frequency is not noise. Noise that was not
+    foreseen, such as a sensor's pattern, is told by being too much for what the blur has left: sharp pictures have
+    power that falls with the square of the frequency, and more than TEXTURE times that is not believed.
     """
     out = np.empty_like(picture, np.float32)
     for plane, result in _planes(picture, out):
         padded = _mirrored(plane)
         power = radial_power(plane)
-        level = noise_power(power, noise)
-        share = np.clip(1 - level / np.maximum(power, 1e-30), 0, 1)
-        share = np.minimum.accumulate(share)  # beyond the first frequency that is noise, all is
-        blur = np.maximum(transfer(psf, padded.shape), 1e-3)
-        gain = np.interp(_radii(padded.shape), _middles(len(share)), share) / blur
+        frequency = _middles(len(power))
+        radii, blur = _radii(padded.shape), transfer(psf, padded.shape)
+        left = np.interp(frequency, *_profile(radii, np.abs(blur)))
+        signal = np.maximum(power - noise_power(power, noise), 0)
+        coarse = (frequency > COARSEST) & (left > 0.5)
+        strength = np.median((signal * frequency**2 / left**2)[coarse]) if coarse.any() else np.inf
+        share = np.minimum(signal, TEXTURE * strength * (left / frequency) ** 2) / np.maximum(power, 1e-30)
+        share = np.minimum.accumulate(np.where(frequency < COARSEST, 1, share))
+        gain = np.interp(radii, frequency, share) * np.conj(blur) / np.maximum(np.abs(blur) ** 2, 1e-6)
         result[...] = np.fft.irfft2(np.fft.rfft2(padded) * gain, padded.shape)[MARGIN:-MARGIN, MARGIN:-MARGIN]
     return out
 
@@ -51,7 +58,7 @@ def richardson_lucy(picture: Float, psf: Psf, *, iterations: int = 20) -> Float:
     out = np.empty_like(picture, np.float32)
     for plane, result in _planes(picture, out):
         seen = np.maximum(_mirrored(plane), 1e-6)
-        blur = transfer(psf, seen.shape)
+        blur = transfer(psf, seen.shape).astype(np.complex64)
         guess = seen.copy()
         for _ in range(iterations):
             again = np.fft.irfft2(np.fft.rfft2(guess) * blur, seen.shape)
@@ -114,6 +121,13 @@ def radial_power(plane: Float) -> npt.NDArray[np.float64]:
     sums = np.bincount(ring.ravel(), power.ravel(), count + 1)[:count]
     members = np.bincount(ring.ravel(), minlength=count + 1)[:count]
     return np.array(sums / np.maximum(members, 1), np.float64)
+
+
+def _profile(radii: npt.NDArray[np.float64], values: npt.NDArray[Any]) -> tuple[Any, Any]:
+    """Frequencies and mean values at them, of what depends on the frequency mostly."""
+    ring = np.minimum((radii * 200).astype(int), 100)
+    count = np.maximum(np.bincount(ring.ravel()), 1)
+    return np.bincount(ring.ravel(), radii.ravel()) / count, np.bincount(ring.ravel(), values.ravel()) / count
 
 
 def _middles(count: int) -> npt.NDArray[np.float64]:
