@@ -160,7 +160,7 @@ def _said(facts: dict[str, Any]) -> str:
         f"{facts['mode']} mode",
         f"usable: {facts['usable']} frames, at each place the best {facts['keep']:.0%} of them; frame "
         f"{facts['best_frame']} is the sharpest, {facts['best_sharpness']:.2f} times the mean",
-        *(f"left out: {entry['frames']} x {entry['why']}" for entry in facts["left_out"]),
+        *(f"left out: {entry['frames']} {entry['why']}" for entry in facts["left_out"]),
         f"seeing: the air moved things by {facts['seeing_px']:.2f} px, known to about {facts['error_px']:.2f} px; "
         f"noise of a frame {facts['noise']:.2%} of white",
     ]

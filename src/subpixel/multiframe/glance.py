@@ -25,14 +25,15 @@ DIM = 0.2  # of the brightness above the sky: where a planet begins
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Disc:
-    """A bright body before a dark sky, in pixels: its centre of light, its area, its box (top, bottom, left, right),
-    whether it touches the edge of the picture."""
+    """A bright body before a darker sky, in pixels: its centre of light, its area, its box (top, bottom, left, right),
+    whether it touches the edge of the picture, and whether the sky is dark and even along the edge."""
 
     x: float
     y: float
     area: int
     box: tuple[int, int, int, int]
     cut: bool
+    dark: bool
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Glance:
 
     shift: (dx, dy) in pixels of the frame, of what it shows against where the first frame had it. sharpness: energy
     of its Laplacian over its squared brightness, to be compared within a recording. noise: standard deviation.
-    area: of the planet. why: the reason why it cannot be used, "" if it can.
+    area: of the planet. why: what it is that cannot be used, such as "burnt out", "" if it can be.
     """
 
     index: int
@@ -57,7 +58,7 @@ class _Found:
     """Where a small picture shows what the recording is of, and the part of the picture that shows it."""
 
     shift: tuple[float, float] = (0.0, 0.0)
-    part: tuple[slice, slice] = (slice(None), slice(None))
+    part: tuple[slice, slice] = (slice(0, SIDE), slice(0, SIDE))
     area: int = 0
     why: str = ""
 
@@ -79,14 +80,15 @@ def look(frames: Iterable[tuple[int, Float]], mode: Mode, first: Sequence[Float]
 
 
 def guess_mode(frames: Iterable[Float]) -> Mode:
-    """ "planet" where most of the frames show one body, away from the edges, before a dark sky."""
-    found = [find_disc(_small(luminance(picture))[0]) for picture in frames]
-    whole = [disc for disc in found if disc is not None and not disc.cut]
-    return "planet" if len(whole) > len(found) / 2 else "surface"
+    """ "planet" where most of the frames show one body before a dark sky, whole or small."""
+    small = [_small(luminance(picture))[0] for picture in frames]
+    found = [(find_disc(picture), picture.size) for picture in small]
+    bodies = [disc for disc, size in found if disc and disc.dark and (not disc.cut or disc.area < 0.2 * size)]
+    return "planet" if len(bodies) > len(small) / 2 else "surface"
 
 
 def find_disc(picture: Float) -> Disc | None:
-    """The largest bright body in a luminance picture, None where the sky is not dark or there is nothing in it."""
+    """The largest bright body in a luminance picture, None where nothing stands out."""
     import cv2
 
     smooth = cv2.GaussianBlur(picture, (0, 0), 1.5)
@@ -104,7 +106,9 @@ def find_disc(picture: Float) -> Disc | None:
     y, x = body.sum(1), body.sum(0)
     cut = left == 0 or top == 0 or left + width == picture.shape[1] or top + height == picture.shape[0]
     centre = [float(np.arange(len(p)) @ p / p.sum()) for p in (x, y)]
-    return Disc(centre[0], centre[1], area, (top, top + height, left, left + width), cut)
+    low, high = np.quantile(edge, (0.1, 0.75))
+    dark = sky < 0.3 * bright and high - low < 0.15 * (bright - sky)
+    return Disc(centre[0], centre[1], area, (top, top + height, left, left + width), cut, bool(dark))
 
 
 def _small(picture: Float, most: int = SIDE) -> tuple[Float, float]:
@@ -120,7 +124,7 @@ def _glance(index: int, picture: Float, find: Callable[[Float], _Found]) -> Glan
     import cv2
 
     if not np.isfinite(picture).all():
-        return Glance(index, why="holds values that are no numbers")
+        return Glance(index, why="with values that are no numbers")
     plane = luminance(picture)
     if why := _unusable(plane):
         return Glance(index, why=why)
@@ -131,16 +135,17 @@ def _glance(index: int, picture: Float, find: Callable[[Float], _Found]) -> Glan
     shown = cv2.GaussianBlur(small[found.part], (0, 0), 1.0)
     energy = float(np.mean(np.square(cv2.Laplacian(shown, cv2.CV_32F))))
     shift = found.shift[0] * factor, found.shift[1] * factor
-    return Glance(index, shift, energy / max(float(shown.mean()), 1e-6) ** 2, noise_of(plane), found.area)
+    lit = plane[tuple(slice(*(int(end * factor) for end in (side.start, side.stop))) for side in found.part)]
+    return Glance(index, shift, energy / max(float(shown.mean()), 1e-6) ** 2, noise_of(lit), found.area)
 
 
 def _unusable(plane: Float) -> str:
     low, high = float(plane.min()), float(plane.max())
     if high - low < 1e-6:
-        return "shows nothing"
+        return "of one brightness everywhere"
     lit = np.count_nonzero(plane > (low + high) / 2)
     if np.count_nonzero(plane >= high - 1e-6) > 0.5 * lit and lit > 0.001 * plane.size:
-        return "is burnt out"
+        return "burnt out"
     return ""
 
 
@@ -165,7 +170,7 @@ class _Surface:
         coarse, factor = _small(small, COARSE)
         (dx, dy), alike = _compared(coarse if self.anchor is None else self.anchor, coarse)
         if alike < ALIKE:
-            return _Found(why="shows nothing that other frames show")
+            return _Found(why="with nothing that other frames show")
         place = self.origin[0] + dx * factor, self.origin[1] + dy * factor
         if max(abs(dx) / coarse.shape[1], abs(dy) / coarse.shape[0]) > 0.2:
             self.anchor, self.origin = coarse, place
@@ -211,9 +216,9 @@ def _body(small: Float) -> _Found:
     """Where the centre of light of a body before a dark sky is."""
     disc = find_disc(small)
     if disc is None:
-        return _Found(why="shows no planet")
+        return _Found(why="without a planet")
     if disc.cut:
-        return _Found(why="shows a planet that the edge of the picture cuts")
+        return _Found(why="cut by the edge of the picture")
     top, bottom, left, right = disc.box
     part = slice(max(0, top - 4), bottom + 4), slice(max(0, left - 4), right + 4)
     return _Found((disc.x, disc.y), part, disc.area)
@@ -222,6 +227,6 @@ def _body(small: Float) -> _Found:
 def _sized(seen: list[Glance]) -> list[Glance]:
     """Half a planet has its centre elsewhere and looks sharp, being all edge: it must not be ranked."""
     usual = float(np.median([g.area for g in seen if not g.why] or [1]))
-    odd = "shows a planet of another size"
+    odd = "with a planet of another size"
     fits = {g.index for g in seen if CUT < g.area / usual < 2 - CUT}
     return [g if g.why or g.index in fits else dataclasses.replace(g, why=odd) for g in seen]

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 Float = npt.NDArray[np.float32]
 
+FEWEST = 3
 PLACE = 16  # pixels: frames are judged at points this far apart
 AROUND = 1.25  # places: standard deviation of the surroundings that count
 DETAIL = (0.7, 2.0)  # pixels: detail is what lies between these blurs
@@ -53,11 +54,11 @@ class Judge:
 
 
 def weights(sharpness: Float, keep: float) -> Float:
-    """(frames, places) of what each frame counts: at each place the best `keep` of the frames that show it, by how
-    much they are sharper than the best of those left out; the sharpest counts 1."""
+    """(frames, places) of what each frame counts: at each place the best `keep` of the frames that show it, FEWEST at
+    least, by how much they are sharper than the best of those left out; the sharpest counts 1."""
     ranked = -np.sort(-sharpness, axis=0)
     shown = np.count_nonzero(ranked, axis=0)
-    first_out = np.ceil(keep * shown).astype(int).clip(1)
+    first_out = np.ceil(keep * shown).astype(int).clip(FEWEST)
     limit = np.take_along_axis(ranked, np.minimum(first_out, len(ranked) - 1)[None], 0)[0]
     limit = np.where(first_out < len(ranked), limit, 0)
     above = np.maximum(sharpness - limit, 0)

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from subpixel.errors import InputError, UsageError
 from subpixel.multiframe.glance import Glance, Mode, guess_mode, look, luminance
-from subpixel.multiframe.judge import Judge, spread, weights
+from subpixel.multiframe.judge import FEWEST, Judge, spread, weights
 from subpixel.multiframe.seeing import Seeing, unbent
 from subpixel.multiframe.sequences import Recording
 from subpixel.multiframe.sharpen import radial_power
@@ -28,7 +28,6 @@ Float = npt.NDArray[np.float32]
 Shifts = Mapping[int, npt.NDArray[np.float32]]  # (dx, dy) of each frame by its index
 Tell = Callable[[str, int, int | None], None]
 
-FEWEST = 3
 FIRST = 5  # frames by which the mode and the first reference are chosen
 FAINT = np.float32(1e-6)  # the weight of the reference in a mean, for pixels that no frame shows
 UNSURE = 0.5  # pixels of predicted error of local motion that are worth a warning
@@ -51,7 +50,8 @@ class Verdict:
     """What became of one frame.
 
     shift: (dx, dy) in pixels of what it shows, against the result. sharpness: of its detail, 1 being that of the mean
-    of all. used: share of the picture where it is among the best. why: why it was not used at all, "" if it was.
+    of all. used: share of the picture where it is among the best. why: what it is, such as "burnt out", if it
+    was not used at all, else "".
     """
 
     index: int
@@ -100,7 +100,7 @@ def lucky(recording: Recording, options: Options = Options(), *, tell: Tell | No
     first = [picture for _, picture in itertools.islice(recording.read(range(FIRST)), FIRST)]
     mode = guess_mode(first) if options.mode == "auto" else options.mode
     seen = look(_told(recording.read(), "looking", recording.count, tell), mode, first)
-    usable = _usable(recording, seen)
+    usable = _usable(recording, seen, mode)
     middle = np.mean([glance.shift for glance in usable], 0)
     shifts = {glance.index: (glance.shift - middle).astype(np.float32) for glance in usable}
     noise = float(np.median([glance.noise for glance in usable]))
@@ -132,16 +132,16 @@ def _told(frames: Iterator[tuple[int, Float]], stage: str, of: int | None, tell:
         tell(stage, done, of)
 
 
-def _usable(recording: Recording, seen: list[Glance]) -> list[Glance]:
+def _usable(recording: Recording, seen: list[Glance], mode: Mode) -> list[Glance]:
     usable = [glance for glance in seen if not glance.why]
-    if len(usable) < FEWEST:
-        count = f"{len(seen)} frame{'s' * (len(seen) != 1)}"
-        reasons = "; ".join(f"{n} {'frames' if n > 1 else 'frame'}: it {why}" for why, n in reasons_of(seen))
-        raise InputError(
-            f"{recording.name} holds {count}, and {len(usable)} of them can be used; at least {FEWEST} are needed"
-            + (f" ({reasons})." if reasons else ".")
-        )
-    return usable
+    if len(usable) >= FEWEST:
+        return usable
+    held = f"{recording.name} holds {len(seen)} frame{'s' * (len(seen) != 1)}"
+    if not any(glance.why for glance in seen):
+        raise InputError(f"{held}; at least {FEWEST} are needed.")
+    reasons = ", ".join(f"{count} {why}" for why, count in reasons_of(seen))
+    hint = "; if it is a surface, choose that mode" if mode == "planet" else ""
+    raise InputError(f"{held}, of which {len(usable)} can be used and {FEWEST} are needed: {reasons}{hint}.")
 
 
 def reasons_of(frames: list[Glance] | tuple[Verdict, ...]) -> list[tuple[str, int]]:
@@ -272,7 +272,7 @@ def _verdicts(seen: list[Glance], shifts: Shifts, judged: _Judged, chosen: Float
             out.append(Verdict(glance.index, glance.shift, 0.0, 0.0, glance.why))
             continue
         n = number[glance.index]
-        why = "" if used[n] else f"is nowhere among the best {keep:.0%}"
+        why = "" if used[n] else f"nowhere among the best {keep:.0%}"
         dx, dy = shifts[glance.index].tolist()
         out.append(Verdict(glance.index, (dx, dy), float(mean[n]), float(used[n]), why))
     return tuple(out)
@@ -287,5 +287,5 @@ def _warnings(verdicts: tuple[Verdict, ...], error: float, keep: float) -> Itera
         )
     if len(usable) < len(verdicts) / 2:
         yield f"Only {len(usable)} of {len(verdicts)} frames can be used."
-    if keep * len(usable) < 5:
-        yield f"Each place is the mean of {max(1, round(keep * len(usable)))} frames; noise will show: keep more."
+    if (few := max(FEWEST, math.ceil(keep * len(usable)))) < 5:
+        yield f"Each place is the mean of {few} frames only, so that noise may show: keep or record more."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
@@ -235,13 +236,23 @@ def _white(samples: npt.NDArray[Any]) -> float:
 
 @contextlib.contextmanager
 def _readable(path: Path, kind: str) -> Iterator[None]:
-    """Whatever a parser meets in a damaged or cut-off file, as one sentence."""
+    """Whatever a parser meets in a damaged or cut-off file, as one sentence; of some damage astropy only warns, and
+    tifffile only tells its log."""
+    log, strict = logging.getLogger("tifffile"), _Strict(logging.WARNING)
+    log.addHandler(strict)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error")  # astropy only warns of a file that is cut off
+            warnings.simplefilter("error")
             yield
     except InputError:
         raise
     except Exception as error:
         what = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise InputError(f"{shown(path)} cannot be read as {kind}, it is damaged or cut off: {what}.") from error
+    finally:
+        log.removeHandler(strict)
+
+
+class _Strict(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ValueError(record.getMessage())
