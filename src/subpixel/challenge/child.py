@@ -72,8 +72,6 @@ def main() -> None:
         _refuse(error.code, error.sentence, frame)
     except MemoryError:
         _refuse("memory", "The decoder needs more memory than it may have.", frame)
-    except (ValueError, LookupError, ArithmeticError, TypeError, AttributeError) as error:  # of PyAV, at odd files
-        _refuse("damaged", f"It cannot be decoded: {type(error).__name__}.", frame)
 
 
 def _pictures(archive: int, job: dict[str, Any]) -> Iterator[npt.NDArray[np.uint8]]:

@@ -65,9 +65,11 @@ class Decoder:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            self._process.kill()
-        self._process.communicate()
+        if self._process.returncode is None:  # else its number may be another's by now
+            os.killpg(self._process.pid, signal.SIGKILL)
+        assert self._process.stdout is not None
+        self._process.stdout.close()
+        self._process.wait()
 
     def pictures(self) -> Iterator[memoryview]:
         """The samples of each frame, 8-bit RGB, row after row; each is overwritten by the next.

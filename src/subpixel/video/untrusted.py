@@ -22,6 +22,7 @@ from subpixel.frames import Frame
 from subpixel.video.convert import from_av
 
 CODECS = ("h264", "hevc", "ffv1")
+_ODD = (ValueError, LookupError, ArithmeticError, TypeError, AttributeError)  # of PyAV, at odd files
 _HDR = (16, 18)  # transfers PQ and HLG (H.273)
 _CONTAINER_OPTIONS = {
     "enable_drefs": "0",  # no other files
@@ -101,14 +102,14 @@ def _pictures(file: BinaryIO, width: int, height: int) -> Iterator[av.VideoFrame
                 if packet.is_corrupt:
                     raise Refused("damaged", "It is cut off or damaged.")
                 yield from cast("list[av.VideoFrame]", packet.decode())
-    except (av.error.FFmpegError, OSError) as error:
+    except (av.error.FFmpegError, OSError, *_ODD) as error:
         raise _refusal(error, "damaged") from error
 
 
 def _only_stream(container: Any) -> Any:
     streams = container.streams
     if len(streams) != 1 or streams[0].type != "video":
-        kinds = ", ".join(str(stream.type) for stream in streams[:8])
+        kinds = ", ".join(str(stream.type) for stream in list(streams)[:8])
         raise Refused("streams", f"It holds {len(streams)} streams ({kinds}); write one of video and nothing else.")
     decoder = streams[0].codec_context
     if decoder is None or decoder.codec.canonical_name not in CODECS:
