@@ -8,6 +8,7 @@ of every frame of every clip (`color.to_rgb`). Everything else here is a compani
     ssim         of the same Y: Wang et al., "Image quality assessment: from error visibility to structural
                  similarity", 2004; 11x11 Gaussian window of sigma 1.5, population covariance, borders of 5 left out
     temporal     mean squared error of the differences between successive frames of that Y (flicker, ghosts)
+    tof          distance between the optical flows of both (extra `multiframe`), see `tof`; not part of a Score
     consistency  RMS in code values between the restored Y, shrunk bicubically, and the Y of the input it came from
 
 Nothing grows with the length of the clip.
@@ -15,6 +16,7 @@ Nothing grows with the length of the clip.
 
 from subpixel.metrics.arrays import SquaredError, psnr, ssim
 from subpixel.metrics.clips import Clip, Score, alignment, score
+from subpixel.metrics.flow import tof
 from subpixel.metrics.tally import FrameCountError, Tally, consistency, finite, frame_tally, in_step, tallies
 
 __all__ = [
@@ -32,4 +34,5 @@ __all__ = [
     "score",
     "ssim",
     "tallies",
+    "tof",
 ]

@@ -143,7 +143,7 @@ def frame_tally(
 
     rgb: both as `color.to_rgb` gives them; before: the errors of the frame before, None for the first.
     """
-    y, y_truth, origin = _lumas(ours, truth, rgb)
+    y, y_truth, origin = lumas(ours, truth, rgb)
     errors = np.subtract(y, y_truth, dtype=np.int16)
     squares = SquaredError.of(*rgb)
     similarity = ssim(y, y_truth) if with_ssim else math.nan
@@ -168,11 +168,11 @@ def consistency(restored: Frame, low: Frame) -> SquaredError:
             f"The input ({low.width}x{low.height}) is larger than the restored picture "
             f"({restored.width}x{restored.height}); name the video it was restored from."
         )
-    ours, theirs, _ = _lumas(restored, low)
+    ours, theirs, _ = lumas(restored, low)
     return SquaredError.of(resample.resize(ours, low.width, low.height), theirs)
 
 
-def _lumas(a: Frame, b: Frame, rgb: tuple[Bytes, Bytes] | None = None) -> tuple[Bytes, Bytes, str]:
+def lumas(a: Frame, b: Frame, rgb: tuple[Bytes, Bytes] | None = None) -> tuple[Bytes, Bytes, str]:
     """Comparable 8-bit Y planes of both and whether they are the decoded planes or made from RGB."""
     if not (a.layout.rgb or b.layout.rgb) and color.resolve(a.color)[1] == color.resolve(b.color)[1]:
         return _luma(a), _luma(b), "planes"

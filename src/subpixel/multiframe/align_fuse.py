@@ -30,13 +30,12 @@ NAME = "align-fuse"  # as --model takes it
 WARM_UP = 12  # frames before a piece of a shot after which hardly anything shows that it is one
 SMALLEST = 12  # pixels: motion is looked for in pictures no smaller
 FRESH = 8  # back-projections of a shot's first frame
-TOLERANCE = 8.0  # misfit in code values of 8 bits, without noise, at which trust in what was is 1 / e
-SMOOTHING = 0.7  # Gaussian over which the misfit is averaged, in small pixels
+TOLERANCE = 6.0  # misfit in code values of 8 bits, without noise, at which trust in what was is 1 / e
+SMOOTHING = 0.6  # Gaussian over which the misfit is averaged, in small pixels
 MOMENTUM = 0.8  # Polyak (1964), as in `upsample.edge`
 SPREAD = 0.4  # Gaussian over which edge directions are averaged, in small pixels
 ROUNDING = 1 / 12  # variance of rounding to code values
-DRIFT = 0.25  # variance that aligning adds with each frame
-STEP = 0.2  # of compression noise, standard deviation / H.264's quantiser step
+DRIFT = 0.5  # variance that aligning adds with each frame
 TEMPORARIES = 14  # large float32 planes at work at once
 
 
@@ -54,9 +53,9 @@ class AlignFuse:
 
     scale: 1 to 4. kernel: how the small frames came about, see `Decimation`; swscale's bicubic by default, as films are
     shrunk by. back_projections: for each frame, 1 to 16; 2 to 4 are worth their time. noise: standard deviation of the
-    frames' noise in code values of 8 bits; None takes the quantisers of H.264 where they are known and otherwise
-    estimates it. warp_engine: limits of the hardware that would warp, None for none. Raises UsageError for other
-    values, and where OpenCV is missing.
+    frames' noise in code values of 8 bits, None to estimate it for each frame (what compression changes is no noise: it
+    is much the same in the frames that follow). warp_engine: limits of the hardware that would warp, None for none.
+    Raises UsageError for other values, and where the extra `multiframe` is missing.
     """
 
     def __init__(
@@ -64,14 +63,15 @@ class AlignFuse:
         scale: int = 4,
         *,
         kernel: str | float = "bicubic",
-        back_projections: int = 3,
+        back_projections: int = 2,
         noise: float | None = None,
         warp_engine: WarpEngine | None = None,
     ) -> None:
-        try:
-            import cv2
-        except ImportError:
-            raise UsageError("align-fuse needs OpenCV; install it with: pip install 'subpixel[multiframe]'") from None
+        from subpixel.pictures import require  # loads codecs, which no other model needs
+
+        require()
+        import cv2
+
         if not 1 <= back_projections <= 16:
             raise UsageError(f"{back_projections} back-projections are not possible; choose 1 to 16.")
         if noise is not None and not 0 <= noise <= 128:
@@ -80,6 +80,7 @@ class AlignFuse:
         self.back_projections, self.noise, self.warp_engine = back_projections, noise, warp_engine
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(0)
+        self._flow.setPatchStride(3)
         self._shots: list[_Shot] = []
 
     def forget(self) -> None:
@@ -96,27 +97,28 @@ class AlignFuse:
         lows = [plane.astype(np.float32) / np.float32(1 << (layout.bits - 8)) for plane in frame.planes]
         width, height = frame.width * scale, frame.height * scale
         with _one_thread():
-            noise = self._variance(frame, lows[0])
-            flow = self._motion(lows[0], noise) if self._shots else None
+            noise = _estimated(lows[0]) if self.noise is None else self.noise**2
+            flow, misfit = self._motion(lows[0]) if self._shots else (None, noise)
+            noise = ROUNDING + (min(noise, misfit) if self.noise is None else noise)
             self._shots = [
-                self._fused(low, _resized(noise, low), None if flow is None else (self._shots[i], _flow_for(flow, low)))
+                self._fused(low, noise, None if flow is None else (self._shots[i], _flow_for(flow, low)))
                 for i, low in enumerate(lows)
             ]
         sizes = [layout.plane_size(i, width, height) for i in range(layout.planes)]
         planes = tuple(_rounded(shot.large[:h, :w], layout) for shot, (h, w) in zip(self._shots, sizes, strict=True))
         return frame.replace(planes=planes, qp=None, motion=None)
 
-    def _fused(self, low: Float32, noise: Float32, past: tuple[_Shot, Float32] | None) -> _Shot:
+    def _fused(self, low: Float32, noise: float, past: tuple[_Shot, Float32] | None) -> _Shot:
         """What is known of a plane after its frame (h, w) of this noise; past: the shot before, and motion from it."""
         large, small, steps = self.decimation.enlarge(low), low, FRESH
-        known = np.reciprocal(noise)
+        known = np.full(low.shape, 1 / noise, np.float32)
         if past is not None:
             shot, flow = past
             warped = self._warped(shot.large, flow)
             misfit = low - self.decimation.shrink(warped)
             trust = _trust(misfit, noise)
             before = trust * _remapped(shot.known / (1 + np.float32(DRIFT) * shot.known), flow)
-            gain = 1 / (1 + noise * before)
+            gain = 1 / (1 + np.float32(noise) * before)
             small = low - trust * (1 - gain) * misfit
             known, steps = before + known, self.back_projections
             warped -= large
@@ -139,19 +141,21 @@ class AlignFuse:
             picture, before = ahead, picture
         return picture
 
-    def _motion(self, low: Float32, noise: Float32) -> Float32:
-        """(h, w, 2): where the shot's guiding plane shows what the new frame shows, (dx, dy) in small pixels."""
+    def _motion(self, low: Float32) -> tuple[Float32, float]:
+        """Where the shot's guiding plane shows what the new frame shows, and the variance of the difference.
+
+        (h, w, 2), (dx, dy) in small pixels, 0 where that fits as well. The variance is the median over the picture.
+        """
         import cv2
 
         small = self._shots[0].small
         flow = np.zeros((*low.shape, 2), np.float32)
-        if min(low.shape) < SMALLEST:
-            return flow
-        self._flow.calc(_bytes(low), _bytes(small), flow)
-        still = cv2.blur(np.square(low - small), (5, 5))
-        moved = cv2.blur(np.square(low - _remapped(small, flow)), (5, 5))
-        flow[still <= moved * 1.1 + noise] = 0
-        return flow
+        still = moved = cv2.blur(np.square(low - small), (5, 5))
+        if min(low.shape) >= SMALLEST:
+            self._flow.calc(_bytes(low), _bytes(small), flow)
+            moved = cv2.blur(np.square(low - _remapped(small, flow)), (5, 5))
+            flow[still <= moved * np.float32(1.2)] = 0
+        return flow, float(np.median(moved))
 
     def _warped(self, large: Float32, flow: Float32) -> Float32:
         """The large picture as the new frame would see it."""
@@ -159,19 +163,7 @@ class AlignFuse:
 
         if self.warp_engine is not None:
             return self.warp_engine.warp(large, self.warp_engine.mesh(flow, large.shape))
-        height, width = large.shape
-        offsets = cv2.resize(flow * np.float32(self.decimation.scale), (width, height))
-        return _remapped(large, np.asarray(offsets, np.float32), cv2.INTER_CUBIC)
-
-    def _variance(self, frame: Frame, low: Float32) -> Float32:
-        """(h, w): of the first plane's noise in squared code values of 8 bits."""
-        if self.noise is not None:
-            return np.full(low.shape, self.noise**2 + ROUNDING, np.float32)
-        if frame.qp is not None:
-            step = 0.625 * 2 ** (np.clip(frame.qp, 0, 51) / 6)
-            cells = np.repeat(np.repeat(np.square(STEP * step), 16, 0), 16, 1)
-            return (cells[: low.shape[0], : low.shape[1]] + ROUNDING).astype(np.float32)
-        return np.full(low.shape, _estimated(low) + ROUNDING, np.float32)
+        return _remapped(large, flow, self.decimation.scale, cv2.INTER_CUBIC)
 
 
 @contextlib.contextmanager
@@ -187,9 +179,9 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _trust(misfit: Float32, noise: Float32) -> Float32:
+def _trust(misfit: Float32, noise: float) -> Float32:
     """(h, w): 1 where the warped picture shrinks to the new frame, 0 where it shows something else."""
-    trust: Float32 = np.exp(-np.square(_blurred(misfit, SMOOTHING)) / (np.float32(TOLERANCE**2) + 2 * noise))
+    trust: Float32 = np.exp(-np.square(_blurred(misfit, SMOOTHING)) / np.float32(TOLERANCE**2 + 8 * noise))
     return trust
 
 
@@ -202,14 +194,15 @@ def _estimated(low: Float32) -> float:
     return float(np.quantile(energy, 0.1)) if energy.size else 0.0
 
 
-def _remapped(plane: Float32, offsets: Float32, kernel: int = 1) -> Float32:
-    """A plane (h, w) at every (x + dx, y + dy) of the offsets (h, w, 2); kernel: OpenCV's, 1 is linear."""
+def _remapped(plane: Float32, flow: Float32, scale: int = 1, kernel: int = 1) -> Float32:
+    """A plane (h, w) at every (x + dx, y + dy), of a flow `scale` times as coarse; kernel: OpenCV's, 1 is linear."""
     import cv2
 
     height, width = plane.shape
-    across = offsets[..., 0] + np.arange(width, dtype=np.float32)
-    down = offsets[..., 1] + np.arange(height, dtype=np.float32)[:, None]
-    return np.asarray(cv2.remap(plane, across, down, kernel, borderMode=cv2.BORDER_REPLICATE), np.float32)
+    dx, dy = (_resized(np.ascontiguousarray(flow[..., k]) * np.float32(scale), plane) for k in (0, 1))
+    dx += np.arange(width, dtype=np.float32)
+    dy += np.arange(height, dtype=np.float32)[:, None]
+    return np.asarray(cv2.remap(plane, dx, dy, kernel, borderMode=cv2.BORDER_REPLICATE), np.float32)
 
 
 def _flow_for(flow: Float32, low: Float32) -> Float32:
