@@ -12,15 +12,15 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Iterator
 from io import BytesIO
+from itertools import cycle, islice
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import speed
 from skimage import data
 
+import speed
 from subpixel import color, resample
 from subpixel.challenge import rules, truth
 from subpixel.challenge.manifest import NAME, Clip, Manifest
@@ -29,9 +29,10 @@ from subpixel.video import Encoding, Writer
 from subpixel.video.image import encode_image
 
 Picture = npt.NDArray[np.uint8]
+DISTINCT = 4
 
 
-def pictures(width: int, height: int, count: int, seed: int) -> Iterator[Picture]:
+def pictures(width: int, height: int, count: int, seed: int) -> list[Picture]:
     """A slow pan over a photograph, with noise of one level."""
     random = np.random.default_rng(seed)
     photo = (data.coffee, data.astronaut, data.rocket)[seed % 3]()
@@ -39,10 +40,8 @@ def pictures(width: int, height: int, count: int, seed: int) -> Iterator[Picture
     planes = [resample.resize(np.ascontiguousarray(photo[:, :, c]), wide, high) for c in range(3)]
     large = np.stack(planes, axis=-1).astype(np.int16)
     noise = np.rint(random.normal(0, 1, (height, width, 3))).astype(np.int16)
-    for number in range(count):
-        y, x = number % 100, 2 * number % 200
-        part = large[y : y + height, x : x + width]
-        yield np.clip(part + np.roll(noise, 17 * number, axis=1), 0, 255).astype(np.uint8)
+    parts = (large[y : y + height, 2 * y : 2 * y + width] + np.roll(noise, 17 * y, axis=1) for y in range(count))
+    return [np.clip(part, 0, 255).astype(np.uint8) for part in parts]
 
 
 def restored(sharp: Picture) -> Picture:
@@ -54,31 +53,36 @@ def restored(sharp: Picture) -> Picture:
 
 
 def make(folder: Path, form: str, size: tuple[int, int], clips: int, frames: int) -> None:
-    """A contest of that many clips and a hand-in of that form."""
+    """A contest of that many clips and a hand-in of that form; a few pictures over and over, as making them is slow."""
     (folder / "truth").mkdir(parents=True)
     names = [f"{90 + number}" for number in range(clips)]
     with tarfile.open(folder / "answer.tar", "w", format=tarfile.USTAR_FORMAT) as tar:
         for seed, name in enumerate(names):
-            film = folder / f"{name}.mkv"
-            writer = None if form == "png" else Writer(film, Encoding(form, crf=10 if form == "h264" else None))
+            sharp = pictures(*size, DISTINCT, seed)
             with (folder / "truth" / f"{name}.rgb").open("wb") as samples:
-                for number, sharp in enumerate(pictures(*size, frames, seed), 1):
-                    samples.write(sharp.data)
-                    answer = restored(sharp)
-                    if writer is None:
-                        add(tar, f"{name}/{number:04d}.png", encode_image(answer))
-                    else:
-                        writer.write(yuv(answer))
-            if writer is not None:
-                writer.close()
-                tar.add(film, film.name)
+                for picture in islice(cycle(sharp), frames):
+                    samples.write(picture.data)
+            answers = [restored(picture) for picture in sharp]
+            if form == "png":
+                files = [encode_image(answer) for answer in answers]
+                for number, file in enumerate(islice(cycle(files), frames), 1):
+                    add(tar, f"{name}/{number:04d}.png", file)
+            else:
+                tar.add(film(folder / f"{name}.mkv", form, answers, frames), f"{name}.mkv")
     truth.write_listing(folder / "truth", dict.fromkeys(names, "0" * 64))
-    listed = [
-        Clip(name=name, frames=frames, width=size[0], height=size[1], file=f"{name}.mp4", sha256="0" * 64)
-        for name in names
-    ]
-    (folder / NAME).write_text(Manifest(round="preliminary", clips=tuple(listed)).text())
+    common = {"frames": frames, "width": size[0], "height": size[1], "sha256": "0" * 64}
+    asked = [Clip(name=name, file=f"{name}.mp4", **common) for name in names]
+    (folder / NAME).write_text(Manifest(round="preliminary", clips=tuple(asked)).text())
     (folder / "rules.toml").write_text(rules.read_text())
+
+
+def film(path: Path, form: str, answers: list[Picture], frames: int) -> Path:
+    """An answer as a video."""
+    shown = [yuv(answer) for answer in answers]
+    with Writer(path, Encoding(form, crf=10 if form == "h264" else None)) as writer:
+        for frame in islice(cycle(shown), frames):
+            writer.write(frame)
+    return path
 
 
 def yuv(rgb: Picture) -> Frame:
