@@ -58,9 +58,11 @@ class WarpEngine:
         side = max(1, round(self.grid / scale))
         mean = cv2.blur(flow, (side, side), borderType=cv2.BORDER_REPLICATE)
         columns, rows = (_nodes(size, self.grid) for size in (width, height))
-        x = np.clip((columns + 0.5) / scale - 0.5, 0, flow.shape[1] - 1).round().astype(int)
-        y = np.clip((rows + 0.5) / scale - 0.5, 0, flow.shape[0] - 1).round().astype(int)
-        nodes = np.round(mean[np.ix_(y, x)] * np.float32(scale * self.precision)) / np.float32(self.precision)
+        x, y = np.meshgrid((columns + 0.5) / scale - 0.5, (rows + 0.5) / scale - 0.5)
+        at = cv2.remap(
+            mean, x.astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        )
+        nodes = np.round(np.asarray(at) * np.float32(scale * self.precision)) / np.float32(self.precision)
         across, down = _between(width, self.grid), _between(height, self.grid)
         return np.stack([down @ nodes[..., k] @ across.T for k in (0, 1)], axis=-1)
 
