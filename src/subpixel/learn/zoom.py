@@ -175,7 +175,7 @@ def _clip(folder: Path, found: Aligned, place: tuple[int, int, int], scale: int,
     """Write one crop as a clip, unless `clips check` would complain of it; returns how many were written."""
     top, left, crop = place
     fine, coarse = ((slice(top * k, (top + crop) * k), slice(left * k, (left + crop) * k)) for k in (scale, 1))
-    sharp, low = _frame(found.sharp[fine]), _frame(found.low[coarse])
+    sharp, low = frame(found.sharp[fine]), frame(found.low[coarse])
     arrays = {"hr_y": sharp.planes[0][None], "lr_y": low.planes[0][None]}
     if any(picture_problems({"frames": 1, "scale": scale}, arrays)):
         return 0
@@ -183,7 +183,7 @@ def _clip(folder: Path, found: Aligned, place: tuple[int, int, int], scale: int,
     return 1
 
 
-def _frame(rgb: npt.NDArray[np.float32]) -> Frame:
+def frame(rgb: npt.NDArray[np.float32]) -> Frame:
     """RGB (height, width, 3) of 0 to 1 as 8-bit 4:2:0 of limited range, BT.601."""
     blank = np.zeros((2, 2), np.uint8)
     like = Frame((blank, blank[:1, :1], blank[:1, :1]), pts=0, kind="I")

@@ -18,7 +18,8 @@ import numpy.typing as npt
 
 from subpixel.errors import InputError
 from subpixel.multiframe import parallax, tone
-from subpixel.register import Motion, register, warp
+from subpixel.multiframe.render import luma, refine, shrunk
+from subpixel.register import Motion, warp
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
@@ -26,13 +27,10 @@ Float64 = npt.NDArray[np.float64]
 
 LEAST_ZOOM = 1.2  # below, both lenses are taken for the same
 LEAST_SIDE = 64  # LR pixels of the common part
-_ROUNDS = 4  # renderings at most
-_STILL = 0.005  # HR pixels that the corners move in the last round
 _FEATURES = 4000  # at most, of a picture
-_INLIERS = 8  # features that must agree
+_INLIERS = 6  # features that must agree
 _TRUSTED = 0.25  # share of the tiles that must fit
 _SHARPER = 1.1  # gradient energy that the tele picture must have over the enlarged wide one
-_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)  # BT.601
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,10 +40,10 @@ class Aligned:
     low: (H, W, 3) float32, 0 to 1, the samples of the wide picture from `place` (left, top) on, untouched. sharp:
     (scale H, scale W, 3), the tele picture on a grid `scale` times as fine with the same outer edges, in the wide
     picture's colours. zoom: how many times larger the tele picture shows things. motion: from sharp's grid to the tele
-    picture. error: its predicted RMS error in HR pixels. flow: (rows, columns, 2) what tiles show beyond it, in HR
-    pixels, (dx, dy) as in Motion; parallax: its RMS. trusted: (rows, columns), whether a tile shows the same in both;
-    tiles overlap by half. psnr: of low against the shrunk sharp, dB, in trusted tiles. sharpness: gradient energy of
-    sharp over that of low enlarged.
+    picture. error: its predicted RMS error in HR pixels, without that of the flow. flow: (scale H, scale W, 2), what
+    tiles show beyond the homography, in HR pixels, (dx, dy) as in Motion. trusted: (rows, columns), whether a tile
+    shows the same in both; tiles overlap by half. psnr: of low against the shrunk sharp, dB, in trusted tiles.
+    sharpness: gradient energy of sharp over that of low enlarged.
     """
 
     low: Float32
@@ -55,10 +53,14 @@ class Aligned:
     motion: Motion
     error: float
     flow: Float32
-    parallax: float
     trusted: Array
     psnr: float
     sharpness: float
+
+    @property
+    def parallax(self) -> float:
+        """RMS of the flow, HR pixels."""
+        return float(np.sqrt(np.square(self.flow).sum(-1, dtype=np.float64).mean()))
 
     @property
     def kept(self) -> float:
@@ -85,7 +87,7 @@ def align(tele: Array, wide: Array, *, scale: int = 4, follow: bool = True) -> A
     low = wide[top : top + size[1], left : left + size[0]]
     source, pitch = _reduced(tele, scale / zoom)
     matrix = pitch @ np.linalg.inv(found) @ _from_fine(place, scale)
-    motion = refine(_luma(source), _luma(low), Motion("homography", matrix / matrix[2, 2]), scale)
+    motion = refine(source, low, Motion("homography", matrix / matrix[2, 2]), scale)
     return _finish(source, low, motion, scale, follow, place, zoom)
 
 
@@ -103,7 +105,7 @@ def locate(tele: Array, wide: Array) -> Float64:
         best = max(
             best, _agreement(_features(tele, min(1.0, longest / max(tele.shape))), coarse), key=lambda a: a.agree
         )
-    if best.agree < _INLIERS:
+    if best.agree < _INLIERS + best.couples / 20:  # more couples agree by chance
         raise InputError(f"no part in common: only {best.agree} of {best.couples} matching features agree on a place")
     return best.matrix
 
@@ -129,7 +131,7 @@ def _features(picture: Float32, factor: float) -> _View:
     """SIFT in the picture made smaller by a factor."""
     import cv2
 
-    small, pitch = _reduced(_luma(picture), factor)
+    small, pitch = _reduced(luma(picture), factor)
     levels = np.rint(np.clip(small, 0, 1) * 255).astype(np.uint8)
     sift = cv2.SIFT_create(  # type: ignore[attr-defined]
         nfeatures=_FEATURES, contrastThreshold=0.01
@@ -157,85 +159,40 @@ def _agreement(fine: _View, coarse: _View) -> _Agreement:
     return _Agreement(int(inliers.sum()), len(couples), np.vstack([matrix, [0, 0, 1]]))
 
 
-def refine(tele: Float32, low: Float32, motion: Motion, scale: int) -> Motion:
-    """The homography from the HR grid to the tele picture, both luma, from one that is right to a pixel or two of low.
-
-    The tele picture is rendered on low's grid by what is known, its tone made that of low, and the two are registered;
-    until nothing moves. rmse is in HR pixels.
-    """
-    height, width = low.shape
-    corners = np.array([[0, 0], [width - 1, 0], [0, height - 1], [width - 1, height - 1]]) * scale
-    for _ in range(_ROUNDS):
-        seen, valid = rendered(tele, motion, (height, width), scale)
-        seen = tone.match(seen, low, valid).apply(seen)
-        step = register(low, seen, "homography", photometric=True, robust=True, mask=valid, start=Motion("homography"))
-        before = motion.points(corners)
-        found = step.scaled(scale).then(dataclasses.replace(motion, rmse=0.0))
-        motion = dataclasses.replace(found, model="homography", gain=1.0, bias=0.0)
-        if np.abs(motion.points(corners) - before).max() < _STILL:
-            break
-    return motion
-
-
 def _finish(
     source: Float32, low: Float32, motion: Motion, scale: int, follow: bool, place: tuple[int, int], zoom: float
 ) -> Aligned:
     """What the tiles say, and the pictures themselves; raises InputError where these do not fit."""
     height, width = low.shape[:2]
+    flow = parallax.residual(source, low, motion, scale)
+    whole = parallax.followed(motion, flow) if follow else motion
+    sharp, _ = warp(source, whole, shape=(height * scale, width * scale), fill=0.0)
+    small = shrunk(sharp, scale)
     grid = parallax.tiles(height, width, parallax.SIDE)
-    mine, theirs = _luma(low), _luma(source)
-    flow = np.zeros((*grid.shape, 2))
-    whole = motion
-    for _ in range(2):
-        seen, valid = rendered(theirs, whole, (height, width), scale)
-        seen = tone.match(seen, mine, valid).apply(seen)
-        flow += scale * parallax.regularised(*parallax.measure(mine, seen, grid))
-        if not follow:
-            break
-        whole = _followed(motion, grid.dense(flow, height, width, scale))
-    sharp, valid = warp(source, whole, shape=(height * scale, width * scale), fill=0.0)
-    shrunk = _shrunk(sharp, scale)
-    trusted = parallax.fitting(mine, _luma(shrunk), grid)
+    trusted = parallax.fitting(luma(low), luma(small), grid)
     if trusted.mean() < _TRUSTED:
         raise InputError(
             f"only {100 * trusted.mean():.0f} % of the common part look alike: something moved, or one is out of focus"
         )
     mask = grid.dense(trusted[..., None], height, width, 1)[..., 0] > 0.5
-    colours = tone.match(shrunk, low, mask)
-    sharp, shrunk = colours.apply(sharp), colours.apply(shrunk)
-    error = float(((shrunk - low)[mask] ** 2).mean())
-    result = Aligned(
+    colours = tone.match(small, low, mask)
+    sharp = colours.apply(sharp)
+    error = float(((colours.apply(small) - low)[mask] ** 2).mean())
+    sharper = _sharpness(sharp, low)
+    if sharper < _SHARPER:
+        raise InputError(f"the tele picture is no sharper than the wide one enlarged (gradient energy x{sharper:.2f})")
+    return Aligned(
         low=low,
         sharp=sharp,
         place=place,
         zoom=zoom,
         motion=whole,
         error=motion.rmse,
-        flow=flow.astype(np.float32),
-        parallax=float(np.sqrt((flow**2).sum(-1).mean())),
+        flow=flow,
         trusted=trusted,
         psnr=-10 * math.log10(max(error, 1e-10)),
-        sharpness=_sharpness(sharp, low),
+        sharpness=sharper,
     )
-    if result.sharpness < _SHARPER:
-        raise InputError(
-            f"the tele picture is no sharper than the wide one enlarged (gradient energy x{result.sharpness:.2f})"
-        )
-    return result
-
-
-def _followed(motion: Motion, flow: Float32) -> Motion:
-    """The homography, applied after a flow (sH, sW, 2) on its own grid, as one flow."""
-    height, width = flow.shape[:2]
-    y, x = np.mgrid[:height, :width].astype(np.float64)
-    here = np.stack([x, y], -1)
-    there = motion.points((here + flow).reshape(-1, 2)).reshape(height, width, 2)
-    return Motion("flow", flow=(there - here).astype(np.float32), rmse=motion.rmse)
-
-
-def _shrunk(sharp: Float32, scale: int) -> Float32:
-    height, width = sharp.shape[0] // scale, sharp.shape[1] // scale
-    return np.asarray(sharp.reshape(height, scale, width, scale, -1).mean((1, 3), dtype=np.float32))
 
 
 def _sharpness(sharp: Float32, low: Float32) -> float:
@@ -243,21 +200,9 @@ def _sharpness(sharp: Float32, low: Float32) -> float:
     import cv2
 
     size = sharp.shape[1], sharp.shape[0]
-    large = cv2.resize(_luma(low), size, interpolation=cv2.INTER_CUBIC)
-    ours, theirs = (sum(float((np.diff(p, axis=a) ** 2).mean()) for a in (0, 1)) for p in (_luma(sharp), large))
+    large = cv2.resize(luma(low), size, interpolation=cv2.INTER_CUBIC)
+    ours, theirs = (sum(float((np.diff(p, axis=a) ** 2).mean()) for a in (0, 1)) for p in (luma(sharp), large))
     return ours / max(theirs, 1e-12)
-
-
-def rendered(picture: Float32, motion: Motion, size: tuple[int, int], scale: int) -> tuple[Float32, Array]:
-    """A picture as low's grid (height, width) = size sees it by a motion from the HR grid, and where it does.
-
-    Each sample is the mean of its scale x scale HR pixels, as a sensor's is; what is not seen is 0.
-    """
-    height, width = size
-    fine, valid = warp(picture, motion, shape=(height * scale, width * scale), kernel="cubic", fill=0.0)
-    blocks = fine.reshape(height, scale, width, scale, -1).mean((1, 3), dtype=np.float32)
-    seen = valid.reshape(height, scale, width, scale).all((1, 3))
-    return (blocks[..., 0] if picture.ndim == 2 else blocks), np.asarray(seen)
 
 
 def _colour(picture: Array) -> Float32:
@@ -265,20 +210,16 @@ def _colour(picture: Array) -> Float32:
     return np.repeat(plane[..., None], 3, 2) if plane.ndim == 2 else plane
 
 
-def _luma(picture: Float32) -> Float32:
-    return np.asarray(picture @ _WEIGHTS, np.float32)
-
-
 def _check(name: str, picture: Float32) -> None:
     """Raise InputError for a picture that nothing can be learnt from."""
-    luma = _luma(picture)
-    if not np.isfinite(luma).all():
+    plane = luma(picture)
+    if not np.isfinite(plane).all():
         raise InputError(f"the {name} picture holds values that are no numbers (NaN or infinite)")
-    clipped = float((luma > 0.995).mean())
+    clipped = float((plane > 0.995).mean())
     if clipped > 0.5:
         raise InputError(f"{100 * clipped:.0f} % of the {name} picture are saturated; expose it shorter")
-    if luma.std() < 0.005:
-        raise InputError(f"the {name} picture is blank: its samples differ by {255 * luma.std():.1f} of 255 (RMS)")
+    if plane.std() < 0.005:
+        raise InputError(f"the {name} picture is blank: its samples differ by {255 * plane.std():.1f} of 255 (RMS)")
 
 
 def _zoom(found: Float64, shape: tuple[int, ...]) -> float:

@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from subpixel.errors import InputError
-from subpixel.register import register
+from subpixel.multiframe import tone
+from subpixel.multiframe.render import luma, rendered, shrunk
+from subpixel.register import Motion
 
 Array = npt.NDArray[Any]
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 SIDE = 64  # pixels of a tile
-_FURTHEST = 3.0  # pixels a tile may be off
+PASSES = (64, 2.0), (64, 0.0), (32, 0.0), (32, 0.0)  # side of the tiles and blur of what is compared, in pixels
+_FURTHEST = 2.5  # pixels a tile may be off in one pass
 _UNLIKE = 0.15  # share of a tile's variance that may differ, beyond the noise
 
 
@@ -67,38 +69,62 @@ def tiles(height: int, width: int, side: int) -> Tiles:
     return Tiles(tops, lefts, side)
 
 
-def measure(reference: Float32, moving: Float32, grid: Tiles) -> tuple[Float64, Float64]:
-    """Of each tile the shift (rows, columns, 2) and the variance (rows, columns) of its error, pixels; planes (H, W).
+def residual(picture: Float32, low: Float32, motion: Motion, scale: int) -> Float32:
+    """(scale H, scale W, 2): what a homography from the fine grid to a picture (h, w, 3) leaves against low (H, W, 3).
 
-    A shift is as in Motion. A tile that cannot be registered, or is further off than 3 pixels, has infinite variance.
+    (dx, dy) in pixels of the fine grid: what low shows at p is in the picture at motion(p + flow(p)). Large tiles
+    first, blurred, then smaller ones, each on the picture rendered by what is known.
     """
-    shifts = np.zeros((*grid.shape, 2))
-    variance = np.full(grid.shape, np.inf)
+    height, width = low.shape[:2]
+    flow = np.zeros((height * scale, width * scale, 2), np.float32)
+    mine = luma(low)
+    for side, blur in PASSES:
+        fine, valid = rendered(picture, followed(motion, flow), (height, width), scale)
+        seen = shrunk(fine, scale)
+        toned = tone.match(seen, mine[..., None], valid).apply(seen)[..., 0]
+        grid = tiles(height, width, side)
+        flow += grid.dense(_steps(luma(fine), toned, mine, valid, grid, blur), height, width, scale)
+    return flow
+
+
+def followed(motion: Motion, flow: Float32) -> Motion:
+    """A homography, applied after a flow (sH, sW, 2) on its own grid, as one flow."""
+    height, width = flow.shape[:2]
+    y, x = np.mgrid[:height, :width].astype(np.float64)
+    here = np.stack([x, y], -1)
+    there = motion.points((here + flow).reshape(-1, 2)).reshape(height, width, 2)
+    return Motion("flow", flow=(there - here).astype(np.float32), rmse=motion.rmse)
+
+
+def _steps(fine: Float32, toned: Float32, low: Float32, valid: Array, grid: Tiles, blur: float) -> Float64:
+    """(rows, columns, 2): by how many pixels of the fine grid each tile still is off, as far as that is sure.
+
+    fine: luma on the fine grid; toned: the same, shrunk, in the tones of low (H, W). One step of Lucas & Kanade with
+    the slopes of the fine picture, shortened to (1 - 6 / z^2) of it (James & Stein, 1961), z^2 what the step explains
+    over the variance of what it leaves: 2 on average where there is noise alone. A tile that knows little takes the
+    step of its neighbours.
+    """
+    scale = fine.shape[0] // low.shape[0]
+    gain = float(np.polyfit(shrunk(fine, scale)[valid], toned[valid], 1)[0])
+    down, across = (gain * shrunk(np.asarray(plane, np.float32), scale) for plane in np.gradient(fine))
+    planes = [_blurred(np.where(valid, plane, 0.0), blur) for plane in (across, down, low - toned)]
+    far = np.zeros((*grid.shape, 2))
+    weights = np.zeros(grid.shape)
     for row, column, part in grid.parts():
-        try:
-            motion = register(reference[part], moving[part], "shift", photometric=True, robust=True)
-        except InputError:
+        x, y, error = (plane[part].ravel() - plane[part].mean() for plane in planes)
+        normal = np.array([[x @ x, x @ y], [x @ y, y @ y]])
+        if np.linalg.det(normal) < 1e-6 * np.trace(normal) ** 2:
             continue
-        if math.hypot(*motion.shift) < _FURTHEST:
-            shifts[row, column], variance[row, column] = motion.shift, motion.rmse**2 + 1e-8
-    return shifts, variance
-
-
-def regularised(shifts: Float64, variance: Float64) -> Float64:
-    """(rows, columns, 2): shifts as far as they stand out of their own errors, unknown ones from their neighbours.
-
-    Each is drawn towards zero by how much of its square its predicted error explains (a Wiener filter whose signal is
-    what the squares of all tiles have beyond their errors), so that a picture without parallax is not disturbed.
-    """
-    known = np.isfinite(variance)
-    if not known.any():
-        return np.zeros_like(shifts)
-    squares, errors = (shifts**2).sum(-1)[known], variance[known]
-    signal = max(0.0, float(np.mean(squares - errors)))
-    weights = np.where(known, 1 / (np.where(known, variance, 1.0) + signal / 4 + 1e-8), 0.0)
-    near = _spread(shifts * weights[..., None]) / np.maximum(_spread(weights[..., None]), 1e-12)
-    own = np.where(known, signal / (signal + np.where(known, variance, 1.0) + 1e-12), 0.0)[..., None]
-    return np.asarray(own * shifts + (1 - own) * near * (signal / (signal + errors.mean())), np.float64)
+        step = np.linalg.solve(normal, [x @ error, y @ error])
+        explained = float(step @ normal @ step)
+        # Blurred noise is alike over 4 pi blur^2 samples.
+        noise = (float(error @ error) - explained) / error.size * (1 + 4 * math.pi * blur**2)
+        if explained > 6 * noise and math.hypot(*step) < _FURTHEST * scale:
+            far[row, column] = step * (1 - 6 * noise / explained)
+        weights[row, column] = np.linalg.det(normal) / np.trace(normal) / noise
+    near = _spread(far * weights[..., None]) / np.maximum(_spread(weights[..., None]), 1e-12)
+    own = (weights / (weights + 0.1 * np.median(weights) + 1e-12))[..., None]
+    return np.asarray(own * far + (1 - own) * near, np.float64)
 
 
 def fitting(reference: Float32, moving: Float32, grid: Tiles) -> Array:
@@ -118,6 +144,12 @@ def _spread(values: Float64) -> Float64:
     from scipy.ndimage import gaussian_filter
 
     return np.asarray(gaussian_filter(values, (1, 1, 0), mode="constant", truncate=8), np.float64)
+
+
+def _blurred(plane: Array, deviation: float) -> Float64:
+    from scipy.ndimage import gaussian_filter
+
+    return np.asarray(gaussian_filter(plane.astype(np.float64), deviation), np.float64)
 
 
 def _noise(plane: Float32) -> float:

@@ -1,6 +1,6 @@
 """How exactly zoom pairs are laid onto each other: made pairs whose true homography is known.
 
-python bench/pairs.py [--photos FOLDER] [--pairs 12] [--seed 0]
+python bench/zoom_pairs.py [--photos FOLDER] [--pairs 12] [--seed 0]
 
 Each pair: a tele picture cut from a photograph, and a wide one: the whole, warped (0.5 degrees, 1 % of zoom, 12 pixels,
 perspective), shrunk four times, brightened, curved, noisy. Prints a markdown table of RMS errors of positions in pixels
@@ -25,7 +25,7 @@ from scipy.ndimage import map_coordinates
 
 from subpixel import pictures
 from subpixel.errors import InputError
-from subpixel.multiframe import pairs
+from subpixel.multiframe import pairs, render
 from subpixel.register import Motion
 
 Array = npt.NDArray[Any]
@@ -37,11 +37,15 @@ SHIPPED = ("retina", "hubble_deep_field", "stereo_motorcycle", "rocket", "coffee
 
 @dataclasses.dataclass(frozen=True)
 class Made:
-    """A pair (float32 RGB, 0 to 1) and the homography from positions in the wide picture to those in the tele one."""
+    """A pair (float32 RGB, 0 to 1) and the homography from positions in the wide picture to those in the tele one.
+
+    fine: what the wide lens saw before it was shrunk, in its colours, without noise.
+    """
 
     tele: Array
     wide: Array
     truth: Array
+    fine: Array
 
 
 def photographs(folder: Path | None) -> list[Array]:
@@ -74,13 +78,14 @@ def make(photo: Array, rng: np.random.Generator, flow: Array | None = None) -> M
     if flow is not None:
         where = where + cv2.resize(flow, (width, height), interpolation=cv2.INTER_CUBIC)
     planes = [map_coordinates(photo[..., c], [where[..., 1], where[..., 0]], order=5, mode="mirror") for c in range(3)]
-    low = np.stack(planes, -1).reshape(height // SCALE, SCALE, width // SCALE, SCALE, 3).mean((1, 3))
+    sharp = np.clip(np.stack(planes, -1), 0, 1)
     gamma, gain, bias = rng.uniform(0.9, 1.1), rng.uniform(0.8, 1.2), rng.uniform(-0.02, 0.02)
-    low = gain * np.clip(low, 0, 1) ** gamma + bias + rng.normal(0, 2 / 255, low.shape)
+    low, fine = (gain * light**gamma + bias for light in (render.shrunk(sharp, SCALE).astype(np.float64), sharp))
+    low = low + rng.normal(0, 2 / 255, low.shape)
     tele = photo[MARGIN:-MARGIN, MARGIN:-MARGIN] + rng.normal(0, 1 / 255, (height - 2 * MARGIN, width - 2 * MARGIN, 3))
-    fine = np.array([[SCALE, 0, SCALE / 2 - 0.5], [0, SCALE, SCALE / 2 - 0.5], [0, 0, 1]])
+    finer = np.array([[SCALE, 0, SCALE / 2 - 0.5], [0, SCALE, SCALE / 2 - 0.5], [0, 0, 1]])
     cut = np.array([[1, 0, -MARGIN], [0, 1, -MARGIN], [0, 0, 1]])
-    return Made(quantised(tele), quantised(low), cut @ matrix @ fine)
+    return Made(quantised(tele), quantised(low), cut @ matrix @ finer, fine)
 
 
 def quantised(picture: Array) -> Array:
