@@ -5,6 +5,7 @@ Knows frames and networks, never films, codecs or chunks.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ import numpy.typing as npt
 from subpixel import engines, tiles, upsample, weights, zoo
 from subpixel.errors import UsageError
 from subpixel.frames import Frame
+from subpixel.multiframe import deblur_film
 from subpixel.multiframe.align_fuse import NAME, WARM_UP, AlignFuse
 from subpixel.recurrent import Moment, Network
 
@@ -71,9 +73,13 @@ class Restorer:
         self.before = self.after = 0
         self.engine: engines.Engine | None = None
         self.sha256: str | None = None
-        self._model: Callable[[Frame], Frame] | zoo.Network | Network | AlignFuse
+        self._model: Callable[[Frame], Frame] | zoo.Network | Network | AlignFuse | deblur_film.Deblur
         if warp_engine is not None and model != NAME:
             raise UsageError(f"--warp-engine limits {NAME} alone; leave it out, or choose --model {NAME}.")
+        if isinstance(model, str) and model == deblur_film.NAME:
+            _check_method(model, scale, ensemble)
+            self._model, self.before, self.after = deblur_film.Deblur(), deblur_film.WINDOW, deblur_film.WINDOW
+            return
         if isinstance(model, str) and model in (NAME, *upsample.METHODS):
             _check_method(model, scale, ensemble)
             if model == NAME:
@@ -100,7 +106,8 @@ class Restorer:
     def memory(self, width: int, height: int, tile: int = 0) -> int:
         """An upper guess at the bytes that the model takes for pictures of this size in tiles of this side."""
         model = self._model
-        return model.memory(width, height, tile) if isinstance(model, Network | zoo.Network | AlignFuse) else 0
+        known = Network | zoo.Network | AlignFuse | deblur_film.Deblur
+        return model.memory(width, height, tile) if isinstance(model, known) else 0
 
     def __call__(self, frames: Iterable[Frame], warmup: int = 0) -> Iterator[Frame]:
         """The frames restored, but for the first `warmup` of them; what came before this call is forgotten."""
@@ -108,6 +115,8 @@ class Restorer:
         restored: Iterator[Frame]
         if isinstance(model, Network):
             restored = _windows(frames, model)
+        elif isinstance(model, deblur_film.Deblur):
+            restored = (frame for shot in _shots(frames) for frame in model(shot))
         else:
             restored = _fused(frames, model) if isinstance(model, AlignFuse) else map(model, frames)
         for index, frame in enumerate(restored):
@@ -131,15 +140,15 @@ def restore(
 ) -> Iterator[Frame]:
     """Restore and enlarge a sequence of frames, all of one size and format.
 
-    model: a shipped network's name; bicubic, lanczos, edge, align-fuse; the path of an .onnx file with its card or of a
-    community network's .safetensors file (extra `zoo`); or a torch network of `subpixel.models`, which runs on its own
-    device and in the mode it is in. engine: auto, onnxruntime, openvino or torch; device: auto, cpu, cuda, cuda:1;
-    precision: auto, fp32, fp16, bf16; threads: 0 for one per core. tile: pixels of a tile's side, 0 for what fits.
-    ensemble: the mean over eight positions of the picture, in eight times the time. warp_engine: limits of align-fuse.
-    warmup: that many first frames only bring the network's memory up to date and are not yielded. The memory is cleared
-    at scene cuts. Each frame keeps its time, format, bit depth and colour. Raises UsageError for an unknown model or
-    engine, WeightsError for a damaged network or one that gives values that are not numbers, MemoryLimitError where the
-    smallest tile does not fit the memory.
+    model: a shipped network's name; bicubic, lanczos, edge, align-fuse; deblur, which keeps the size (scale 1); the
+    path of an .onnx file with its card or of a community network's .safetensors file (extra `zoo`); or a torch network
+    of `subpixel.models`, which runs on its own device and in the mode it is in. engine: auto, onnxruntime, openvino or
+    torch; device: auto, cpu, cuda, cuda:1; precision: auto, fp32, fp16, bf16; threads: 0 for one per core. tile: pixels
+    of a tile's side, 0 for what fits. ensemble: the mean over eight positions of the picture, in eight times the time.
+    warp_engine: limits of align-fuse. warmup: that many first frames only bring the network's memory up to date and are
+    not yielded. The memory is cleared at scene cuts. Each frame keeps its time, format, bit depth and colour. Raises
+    UsageError for an unknown model or engine, WeightsError for a damaged network or one that gives values that are not
+    numbers, MemoryLimitError where the smallest tile does not fit the memory.
     """
     restorer = Restorer(
         model,
@@ -156,6 +165,8 @@ def restore(
 
 
 def _check_method(name: str, scale: int, ensemble: bool) -> None:
+    if name == deblur_film.NAME and scale != 1:
+        raise UsageError(f"Scale {scale} is not possible; {name} keeps the size of frames: choose 1.")
     if scale not in (1, 2, 3, 4):
         raise UsageError(f"Scale {scale} is not possible; {name} enlarges by 1, 2, 3 or 4.")
     if ensemble:
@@ -169,6 +180,21 @@ def _fused(frames: Iterable[Frame], model: AlignFuse) -> Iterator[Frame]:
         if previous is None or is_cut(previous, frame):
             model.forget()
         yield model(frame)
+        previous = frame
+
+
+def _shots(frames: Iterable[Frame]) -> Iterator[Iterator[Frame]]:
+    """The frames shot by shot; each shot is to be read before the next."""
+    numbers = itertools.accumulate(_begins(frames), lambda shot, item: (shot[0] + item[0], item[1]))
+    for _, shot in itertools.groupby(numbers, key=lambda item: item[0]):
+        yield (frame for _, frame in shot)
+
+
+def _begins(frames: Iterable[Frame]) -> Iterator[tuple[bool, Frame]]:
+    """Whether a shot begins with a frame, and the frame."""
+    previous: Frame | None = None
+    for frame in frames:
+        yield previous is not None and is_cut(previous, frame), frame
         previous = frame
 
 

@@ -5,7 +5,22 @@ import sys
 
 import typer
 
-from subpixel.cli import challenge, clips, degrade, doctor, info, lucky, pairs, register, score, train, upscale
+from subpixel.cli import (
+    burst,
+    challenge,
+    clips,
+    deblur,
+    degrade,
+    doctor,
+    info,
+    lucky,
+    pairs,
+    pixelshift,
+    register,
+    score,
+    train,
+    upscale,
+)
 from subpixel.errors import SubpixelError
 
 EXIT_CODES = (
@@ -50,6 +65,9 @@ for command in (
     degrade.degrade,
     train.train,
     train.export,
+    burst.burst,
+    pixelshift.pixelshift,
+    deblur.deblur,
     register.register,
     pairs.pairs,
     info.probe,

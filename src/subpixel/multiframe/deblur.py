@@ -1,4 +1,4 @@
-"""Frames that a shaken camera blurred, each in its own way, become sharp ones: a burst one picture, a film a film.
+"""Frames that a shaken camera blurred, each in its own way, become one sharp picture, or sharpen one another.
 
 A frame and its neighbours are brought onto one grid (`regrid`) and accumulated, tile by tile and frequency by frequency
 (`accumulate`). What moved by itself is left to the frame's own samples, so that it leaves no ghosts.
@@ -6,24 +6,19 @@ A frame and its neighbours are brought onto one grid (`regrid`) and accumulated,
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 
-from subpixel import color
 from subpixel.errors import InputError, UsageError
-from subpixel.frames import Frame
 from subpixel.multiframe import noise as noises
 from subpixel.multiframe.accumulate import accumulate
 from subpixel.multiframe.regrid import Aligned, align, sharpness
 
 Float = npt.NDArray[np.float32]
 
-NAME = "deblur"  # as a model of films
-WINDOW = 3  # frames of a film before and after each that help it
 SMALLEST = 32  # pixels, a side: motion is looked for in pictures no smaller
 BRIGHTER = 1.3  # times as bright as the reference: beyond it a frame was exposed differently, its tones do not fit
 FLICKER = 1.05  # the same from which it is worth a word
@@ -178,63 +173,21 @@ def _notes(parts: Sequence[Part], names: Sequence[str]) -> list[str]:
     return notes
 
 
-@dataclasses.dataclass(slots=True, eq=False)
-class _Seen:
-    """One frame of a film as it is worked on."""
+def helped(frames: Sequence[Float], index: int) -> Float | None:
+    """Frame `index` of a film with the help of the frames around it, (H, W, 3), or None if none of them can help.
 
-    frame: Frame
-    rgb: Float
-
-
-class Deblur:
-    """Frames of a shot in, the same frames sharp out: each with `WINDOW` neighbours on either side.
-
-    Raises UsageError where OpenCV or SciPy is missing.
+    What differs too much in brightness, shows something else or cannot be aligned is left out without a word.
     """
-
-    def __init__(self) -> None:
-        try:
-            import cv2  # noqa: F401
-            import scipy  # noqa: F401
-        except ImportError:
-            raise UsageError("deblur needs OpenCV and SciPy; install: pip install 'subpixel[multiframe]'") from None
-
-    def memory(self, width: int, height: int, tile: int = 0) -> int:  # noqa: ARG002
-        """An upper guess at the bytes it takes for pictures of this size."""
-        return 4 * 3 * (4 * WINDOW + 8) * width * height
-
-    def __call__(self, shot: Iterable[Frame]) -> Iterator[Frame]:
-        """The frames of one shot in order, sharp, of the same format; quantisers and motion vectors are dropped."""
-        held: collections.deque[_Seen] = collections.deque(maxlen=2 * WINDOW + 1)
-        ahead = 0  # frames held behind the one that is next
-        for frame in shot:
-            held.append(_Seen(frame, np.ascontiguousarray(np.moveaxis(color.to_unit(frame), 0, 2))))
-            if ahead == WINDOW:
-                yield _sharpened(held, len(held) - 1 - ahead)
-            else:
-                ahead += 1
-        while ahead:
-            yield _sharpened(held, len(held) - ahead)
-            ahead -= 1
-
-
-def _sharpened(held: Sequence[_Seen], index: int) -> Frame:
-    """Frame `index` of those held, with the help of its neighbours; as it is if none helps."""
-    mine = held[index]
-    if min(mine.rgb.shape[:2]) < SMALLEST:
-        return mine.frame.replace(qp=None, motion=None)
-    noise = _noise(mine.rgb)
-    stack = [mine.rgb]
-    for number in range(max(0, index - WINDOW), min(len(held), index + WINDOW + 1)):
+    mine = frames[index]
+    noise = _noise(mine)
+    stack = [mine]
+    for number, frame in enumerate(frames):
         if number == index:
             continue
         try:
-            aligned = align(mine.rgb, held[number].rgb, noise)
-        except InputError:  # it shows nothing, or something else: nothing to gain from it
+            aligned = align(mine, frame, noise)
+        except InputError:  # one of the two shows too little, or something else
             continue
         if 1 / BRIGHTER < aligned.gain < BRIGHTER and aligned.moved < ELSEWHERE:
             stack.append(aligned.picture)
-    if len(stack) == 1:
-        return mine.frame.replace(qp=None, motion=None)
-    picture, _ = accumulate(np.stack(stack), noise)
-    return color.from_unit(np.moveaxis(picture, 2, 0), mine.frame)
+    return accumulate(np.stack(stack), noise)[0] if len(stack) > 1 else None
