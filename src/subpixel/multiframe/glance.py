@@ -74,7 +74,7 @@ def look(frames: Iterable[tuple[int, Float]], mode: Mode, first: Sequence[Float]
     first: some frames, of which the one most like the others is what a surface is first compared with, so that a
     spoilt first frame spoils nothing.
     """
-    find = _body if mode == "planet" else _Surface(_typical([_small(luminance(p), COARSE)[0] for p in first])).found
+    find = _body if mode == "planet" else _Surface(_typical([_coarse(luminance(p))[0] for p in first])).found
     seen = [_glance(index, picture, find) for index, picture in frames]
     return _sized(seen) if mode == "planet" else seen
 
@@ -158,6 +158,14 @@ def noise_of(plane: Float) -> float:
     return float(np.median(rough)) / (0.6745 * 6)
 
 
+def _coarse(picture: Float) -> tuple[Float, float]:
+    """As `_small`, with no side above COARSE, and blurred against noise."""
+    import cv2
+
+    small, factor = _small(picture, COARSE)
+    return np.asarray(cv2.GaussianBlur(small, (0, 0), 1.5)), factor
+
+
 class _Surface:
     """Follows a surface that fills the frame: registers against an earlier frame, which is replaced as it drifts away,
     so that a recording may wander by more than its width."""
@@ -167,7 +175,7 @@ class _Surface:
         self.origin = (0.0, 0.0)
 
     def found(self, small: Float) -> _Found:
-        coarse, factor = _small(small, COARSE)
+        coarse, factor = _coarse(small)
         (dx, dy), alike = _compared(coarse if self.anchor is None else self.anchor, coarse)
         if alike < ALIKE:
             return _Found(why="with nothing that other frames show")

@@ -75,11 +75,12 @@ def open_recording(paths: str | Path | Sequence[str | Path], *, bayer: str = "au
     if len(names) != 1:
         return _files(names, f"the {len(names)} files", bayer)
     path = names[0]
+    head = _head(path)
     if path.name.lower().endswith(FITS):
         return _fits(path, bayer)
     if path.suffix.lower() in (".tif", ".tiff"):
         return _tiff(path, bayer)
-    if path.suffix.lower() == ".ser" or _head(path).startswith(MAGIC):
+    if path.suffix.lower() == ".ser" or head.startswith(MAGIC):
         return _ser(path, bayer)
     if path.suffix.lower() in IMAGES:
         return _files(names, shown(path), bayer)
@@ -197,7 +198,7 @@ def _fits(path: Path, bayer: str) -> Recording:
         from astropy.io import fits
     except ImportError:
         raise UsageError("FITS files need astropy; install it with: pip install 'subpixel[multiframe]'") from None
-    with _readable(path, "FITS"), fits.open(path) as file:
+    with _readable(path, "FITS"), open(path, "rb") as opened, fits.open(opened) as file:
         number, unit = next(((n, u) for n, u in enumerate(file) if u.is_image and len(u.shape) >= 2), (0, None))
         if unit is None:
             raise InputError(f"{shown(path)} holds no picture, only tables or headers.")
@@ -212,7 +213,7 @@ def _fits(path: Path, bayer: str) -> Recording:
     pattern = "" if colour else _pattern(bayer, str(header.get("BAYERPAT", "")).strip().upper())
 
     def frames(wanted: Container[int] | None) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        with _readable(path, "FITS"), fits.open(path) as file:
+        with _readable(path, "FITS"), open(path, "rb") as opened, fits.open(opened) as file:
             for index in range(count):
                 if wanted is None or index in wanted:
                     place = (index,) * (len(shape) - 2 - colour)

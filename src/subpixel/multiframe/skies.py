@@ -48,10 +48,10 @@ def _dig(land: Float, y: float, x: float, radius: float) -> None:
 
 
 def planet(height: int, width: int, *, seed: int = 0) -> Float:
-    """A banded, flattened planet before a black sky, RGB (height, width, 3) of 0 to 1, two thirds as wide as high."""
+    """A banded, flattened planet before a black sky, RGB (height, width, 3) of 0 to 1, half as wide as high."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width].astype(np.float32)
-    radius = 0.32 * min(height, width)
+    radius = 0.27 * min(height, width)
     up, right = (y - height / 2) / (0.935 * radius), (x - width / 2) / radius
     far = up**2 + right**2
     limb = np.sqrt(np.clip(1 - far, 0, 1)) ** 0.45
