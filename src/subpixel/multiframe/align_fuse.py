@@ -30,12 +30,13 @@ NAME = "align-fuse"  # as --model takes it
 WARM_UP = 12  # frames before a piece of a shot after which hardly anything shows that it is one
 SMALLEST = 12  # pixels: motion is looked for in pictures no smaller
 FRESH = 8  # back-projections of a shot's first frame
-TOLERANCE = 6.0  # misfit in code values of 8 bits, without noise, at which trust in what was is 1 / e
+TOLERANCE = 5.0  # misfit in code values of 8 bits at which trust in what was is 1 / e, without noise and texture
+TEXTURE = 0.05  # of the variance among neighbours, which is aliased where the frames are: added to its square
 SMOOTHING = 0.6  # Gaussian over which the misfit is averaged, in small pixels
 MOMENTUM = 0.8  # Polyak (1964), as in `upsample.edge`
 SPREAD = 0.4  # Gaussian over which edge directions are averaged, in small pixels
 ROUNDING = 1 / 12  # variance of rounding to code values
-DRIFT = 0.5  # variance that aligning adds with each frame
+DRIFT = 1.0  # variance that aligning adds with each frame
 TEMPORARIES = 14  # large float32 planes at work at once
 
 
@@ -116,7 +117,7 @@ class AlignFuse:
             shot, flow = past
             warped = self._warped(shot.large, flow)
             misfit = low - self.decimation.shrink(warped)
-            trust = _trust(misfit, noise)
+            trust = _trust(misfit, low, noise)
             before = trust * _remapped(shot.known / (1 + np.float32(DRIFT) * shot.known), flow)
             gain = 1 / (1 + np.float32(noise) * before)
             small = low - trust * (1 - gain) * misfit
@@ -179,9 +180,14 @@ def _one_thread() -> Iterator[None]:
         cv2.setNumThreads(before)
 
 
-def _trust(misfit: Float32, noise: float) -> Float32:
-    """(h, w): 1 where the warped picture shrinks to the new frame, 0 where it shows something else."""
-    trust: Float32 = np.exp(-np.square(_blurred(misfit, SMOOTHING)) / np.float32(TOLERANCE**2 + 8 * noise))
+def _trust(misfit: Float32, low: Float32, noise: float) -> Float32:
+    """(h, w): 1 where the warped picture shrinks to the new frame `low`, 0 where it shows something else."""
+    import cv2
+
+    mean = cv2.blur(low, (3, 3))
+    texture = np.maximum(cv2.blur(np.square(low), (3, 3)) - np.square(mean), 0)
+    tolerance = np.float32(TEXTURE) * texture + np.float32(TOLERANCE**2 + 8 * noise)
+    trust: Float32 = np.exp(-np.square(_blurred(misfit, SMOOTHING)) / tolerance)
     return trust
 
 
