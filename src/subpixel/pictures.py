@@ -171,12 +171,11 @@ def save(
         bits = min(bits, _BITS[kind][-1])
     if bits not in _BITS[kind]:
         raise UsageError(f"{kind.upper()} files have {' or '.join(map(str, _BITS[kind]))} bits, not {bits}.")
-    data = picture.data if isinstance(picture, Picture) else unit(np.asarray(picture))
-    if bits == 32:
-        encoded = data
-    else:
-        peak = (1 << bits) - 1
-        encoded = np.rint(np.clip(data, 0, 1) * peak).astype(np.uint8 if bits == 8 else np.uint16)
+    samples = picture.samples if isinstance(picture, Picture) else np.asarray(picture)
+    encoded = np.empty(samples.shape, {8: np.uint8, 16: np.uint16, 32: np.float32}[bits])
+    for top in range(0, len(samples), 256):  # a large picture is not held in memory once more
+        part = unit(samples[top : top + 256])
+        encoded[top : top + 256] = part if bits == 32 else np.rint(np.clip(part, 0, 1) * np.float32((1 << bits) - 1))
     with replacing(path, overwrite=overwrite) as unfinished:
         _encode(unfinished, encoded, kind)
 
@@ -235,13 +234,16 @@ def fresh(path: str | Path, *, overwrite: bool = False) -> None:
         raise DiskError(f"The folder {shown(path.parent)} does not exist; make it, or choose another place.")
 
 
-def sequence(paths: str | Path | Sequence[str | Path], *, least: int = 2) -> list[Picture]:
+def sequence(
+    paths: str | Path | Sequence[str | Path], *, least: int = 2, start: float | None = None, end: float | None = None
+) -> list[Picture]:
     """The pictures of several files, of a folder (natural order), or the frames of films, all of one size and kind.
 
+    start, end: seconds from the beginning between which the frames of a film are taken.
     Raises InputError where fewer than `least` are found, one cannot be read, or sizes or kinds differ.
     """
     names = [paths] if isinstance(paths, str | Path) else list(paths)
-    pictures = [picture for name in names for picture in _each(name)]
+    pictures = [picture for name in names for picture in _each(name, start, end)]
     if len(pictures) < least:
         found = f"{len(pictures)} picture{'s' * (len(pictures) != 1)}"
         raise InputError(f"{', '.join(map(shown, names)) or 'Nothing'} gives {found}; at least {least} are needed.")
@@ -255,14 +257,14 @@ def sequence(paths: str | Path | Sequence[str | Path], *, least: int = 2) -> lis
     return pictures
 
 
-def _each(path: str | Path) -> Iterator[Picture]:
+def _each(path: str | Path, start: float | None, end: float | None) -> Iterator[Picture]:
     path = Path(path)
     if path.is_dir():
         yield from map(load, images(path))
     elif path.suffix.lower() in IMAGES or path.suffix.lower() not in FILMS:
         yield load(path)
     else:
-        for number, frame in enumerate(video.read(path, codec_info=False)):
+        for number, frame in enumerate(video.read(path, start=start, end=end, codec_info=False)):
             rgb = color.to_rgb(frame)
             samples = rgb[:, :, 0].copy() if frame.format.startswith("gray") else rgb
             yield Picture(samples, name=f"frame {number} of {path}")

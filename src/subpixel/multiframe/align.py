@@ -6,17 +6,16 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any, cast
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 
 from subpixel.errors import InputError, UsageError
+from subpixel.multiframe.guides import Frame, Source, aligned_guide, channels, guide, view
 from subpixel.multiframe.raw import Mosaic
-from subpixel.multiframe.samples import Frame, Source, aligned_guide, channels, guide
 from subpixel.pictures import Picture
 from subpixel.register import MODELS, Model, Motion, register
 
-Float = npt.NDArray[np.float32]
+Float = npt.NDArray[Any]  # float32
 
 FLICKER = 1.25  # how much brighter than another a frame may be without saying that it was exposed longer
 BENT = 0.03  # pixels by which two models must differ for the richer one to be used
@@ -101,20 +100,6 @@ def _gain(reference: Float, source: Source) -> float:
         return source.gain
     ratio = float(np.median(frame[bright] / there[bright]))
     return ratio if 1 / FLICKER < ratio / source.gain < FLICKER else source.gain
-
-
-def view(frame: Frame) -> Float:
-    """The frame as it is registered, (height, width) or (height, width, 3).
-
-    The colours of a mosaic are mixed, by a filter that is blind to the mosaic itself.
-    """
-    if isinstance(frame, Mosaic) and len(frame.pattern) == 2:
-        mix = np.array([0.25, 0.5, 0.25], np.float32)
-        return cv2.sepFilter2D(frame.data, -1, mix, mix, borderType=cv2.BORDER_REFLECT_101)
-    if isinstance(frame, Mosaic):
-        small = guide(frame).mean(-1)
-        return cv2.resize(small, frame.size[::-1], interpolation=cv2.INTER_LINEAR)
-    return frame.data
 
 
 def _registered(frames: list[Frame], reference: int, model: str, robust: bool) -> list[Motion]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,23 +14,24 @@ from subpixel.errors import UsageError
 from subpixel.multiframe import noise as noises
 from subpixel.multiframe import psf as lenses
 from subpixel.multiframe.align import align, checked
+from subpixel.multiframe.guides import Box, Frame, Source, aligned_guide, channels, enlarged, halved, planes
 from subpixel.multiframe.normal import Normal
 from subpixel.multiframe.optics import Optics, optics
 from subpixel.multiframe.raw import Mosaic
-from subpixel.multiframe.robust import agreement
-from subpixel.multiframe.samples import Frame, Piece, Source, channels, deposit, guide, planes, predicted
+from subpixel.multiframe.robust import agreement, explained, landmarks
+from subpixel.multiframe.samples import Piece, deposit, predicted
 from subpixel.multiframe.solve import Power, Solver
 from subpixel.pictures import Picture
-from subpixel.register import Motion
+from subpixel.register import Motion, warp
 
-Float = npt.NDArray[np.float32]
+Float = npt.NDArray[Any]  # float32
 Noise = noises.Noise
 
 TILE = 640  # fine pixels a side that are solved at once
 MARGIN = 16  # fine pixels around them that are solved too and thrown away
 BORDER = 2  # fine pixels beyond the picture's edge, for the nodes of its outermost samples
 PILOT = 144  # fine pixels a side of the places where noise, power and lens are measured first
-STEADY = 0.95  # share of a frame that agrees with the reference where nothing moves
+STEADY = 0.9  # share of a frame that agrees with the reference where nothing moves
 POOR = 0.5  # share of a frame below which it is worth a warning
 PILOT_STEPS = 4  # iterations between two estimates of the power
 ROUNDS = 3  # of noise and power by turns
@@ -42,7 +43,8 @@ class Fused:
     """What `fuse` made, and what it measured on the way.
 
     picture: (height, width) or (height, width, 3) float32, 1 for white: balanced camera RGB of mosaics, else what the
-    frames show. motions: one a frame, from the reference to it. kept: the share of each frame that was used.
+    frames show. motions: one a frame, from the reference to it. kept: the share of each frame that was used; used:
+    (ceil(height / 2), ceil(width / 2)) of a frame, the share of the frames that count at each place of the reference.
     gains: how much brighter than the reference each was exposed. noise: (a, b), variance = a * signal + b. psf: sigma
     of the lens in pixels of a frame. reference: its number. notes: warnings, sentences.
     """
@@ -50,6 +52,7 @@ class Fused:
     picture: Float
     motions: list[Motion]
     kept: list[float]
+    used: Float
     gains: list[float]
     noise: Noise
     psf: float
@@ -67,7 +70,7 @@ def fuse(
     psf: float | str = "auto",
     fill: float = 1.0,
     noise: Noise | str = "auto",
-    robust: bool = True,
+    robust: bool | Sequence[Float] = True,
     progress: Callable[[str], None] | None = None,
 ) -> Fused:
     """The most probable picture of the scene on a grid `scale` (1 to 4) times as fine as that of frame `reference`.
@@ -76,7 +79,8 @@ def fuse(
     of their type), of one size. motions: from the reference to each frame where they are known, else they are found by
     `register` with `model` ("auto" chooses between shift, euclidean and homography). psf: sigma of the lens in pixels
     of a frame, or "auto". fill: light-sensitive width of a pixel. noise: (a, b) of variance = a * signal + b with 1 for
-    white, or "auto". robust: leave out what moved. progress is told what is being done.
+    white, or "auto". robust: leave out what moved; or what each frame is worth, (ceil(h / 2), ceil(w / 2)) 0 to 1 by
+    its quads. progress is told what is being done.
 
     A joint estimate of colours, detail and noise from all samples where they lie (Elad & Feuer 1997; Farsiu, Elad &
     Milanfar 2006 for mosaics), by `solve`. Raises UsageError for impossible options and InputError for frames that do
@@ -89,23 +93,30 @@ def fuse(
     aligned = align(given, reference, motions, model)
     sources = aligned.sources
     first = _first_noise(given) if isinstance(noise, str) else noise
-    if robust:
+    masked = robust is True
+    if masked:
         tell("looking for what moved")
         sources = _robust(sources, reference, first)
-        if motions is None and min(_kept_share(s) for s in sources) < STEADY:  # what moves must not pull at the rest
+        if motions is None and min(s.share for s in sources) < STEADY:  # what moves must not pull at the rest
             sources = _robust(align(given, reference, None, model, robust=True).sources, reference, first)
+    elif not isinstance(robust, bool):
+        sources = [source.keeping(worth) for source, worth in zip(sources, robust, strict=True)]
     tell("measuring noise, detail and lens")
     factor = 1 if scale >= 2 else 2  # three nodes carry too little of a picture on its own grid
     height, width = (factor * round(side * scale) for side in given[0].size)
     camera = optics(float(factor * scale), fill, 0.0 if isinstance(psf, str) else float(psf))
-    burst = _Burst(sources, (height, width), camera, first)
+    burst = _Burst(sources, (height, width), camera, first, reference, masked)
     burst = _measured(burst, lens=isinstance(psf, str), noise=isinstance(noise, str))
+    if masked and isinstance(noise, str):  # now that it is known
+        sources = _robust(sources, reference, burst.noise)
+        burst = dataclasses.replace(burst, sources=sources)
     picture = _solve_tiles(burst, tell)
-    kept = [_kept_share(s) for s in sources]
+    kept = [s.share for s in sources]
     return Fused(
-        picture if factor == 1 else _halved(picture),
+        picture if factor == 1 else halved(picture),
         [s.motion for s in sources],
         kept,
+        _used(sources),
         [s.gain for s in sources],
         burst.noise,
         burst.optics.psf,
@@ -122,6 +133,8 @@ class _Burst:
     size: tuple[int, int]
     optics: Optics
     noise: Noise
+    reference: int
+    robust: bool
     power: Power | None = None
 
     @property
@@ -202,11 +215,13 @@ def _residual_noise(burst: _Burst, pilots: list[_Pilot], power: Power) -> Noise:
     """(a, b) by what the samples differ from the picture that was made of them."""
     signal, residual = [], []
     for pilot in pilots:
-        nodes, left = pilot.solver.seen_by_camera(pilot.z), max(1 - pilot.solver.freedom(power), 0.25)
-        for source in burst.sources:
-            for seen, expected in predicted(nodes, pilot.solver.normal, source, pilot.piece):
-                signal.append(expected)
-                residual.append((seen - expected) / np.float32(np.sqrt(left)))
+        left = np.float32(np.sqrt(max(1 - pilot.solver.freedom(power), 0.25)))
+        for source, (box, seen, expected) in _predictions(burst, pilot.solver, pilot.z, pilot.piece):
+            counts = np.isfinite(expected) & (enlarged(source.kept, box) > 0.5).reshape(
+                *seen.shape[:2], *(1,) * (seen.ndim - 2)
+            )
+            signal.append(expected[counts])
+            residual.append((seen - expected)[counts] / left)
     return noises.from_residuals(np.concatenate(signal), np.concatenate(residual))
 
 
@@ -222,13 +237,56 @@ def _solve_tiles(burst: _Burst, tell: Callable[[str], None]) -> Float:
     return out if count > 1 else out[..., 0]
 
 
+def _predictions(
+    burst: _Burst, solver: Solver, z: Float, piece: Piece
+) -> Iterator[tuple[Source, tuple[Box, Float, Float]]]:
+    """The frames that reach into a piece, with what its solution z predicts for them (see `predicted`)."""
+    nodes = solver.seen_by_camera(z)
+    for source in burst.sources:
+        found = predicted(nodes, solver.normal, source, piece)
+        if found is not None:
+            yield source, found
+
+
 def _solved(burst: _Burst, piece: Piece) -> Float:
     whole = burst.around(piece)
     solver = burst.solver(whole)
     assert burst.power is not None
     z = solver.solve(solver.start(), burst.power, local=False, iterations=UNIFORM)
+    if burst.robust:
+        doubted = _doubted(burst, solver, z, whole)
+        if doubted is not burst:
+            solver = doubted.solver(whole)
+            z = solver.solve(z, burst.power, local=False, iterations=UNIFORM)
     z = solver.solve(z, burst.power, local=True, iterations=LOCAL)
     return _cut(solver.picture(z), piece, whole).transpose(1, 2, 0)
+
+
+def _doubted(burst: _Burst, solver: Solver, z: Float, piece: Piece) -> _Burst:
+    """The burst without what the solution z of a piece does not explain; the same object where it explains all.
+
+    Where it does not explain the reference, the others made it what it is: there the reference stands alone.
+    """
+    first = burst.sources[burst.reference]
+    height, width = (-(-side // 2) for side in first.frame.size)
+    good: dict[int, Float] = {}
+    for source, (box, seen, expected) in _predictions(burst, solver, z, piece):
+        part = explained(seen, expected, source, burst.noise)
+        whole = np.ones((height, width), np.float32)
+        whole[box[0] // 2 : box[0] // 2 + part.shape[0], box[2] // 2 : box[2] // 2 + part.shape[1]] = part
+        good[id(source)] = whole
+    if all(float(map_.min()) > 0.5 for map_ in good.values()):
+        return burst
+    alone = good.get(id(first), np.ones((height, width), np.float32))[..., None]
+    changed = [
+        source
+        if source is first or id(source) not in good
+        else source.keeping(
+            (1 if source.kept is None else source.kept) * good[id(source)] * aligned_guide(alone, source)[0][..., 0]
+        )
+        for source in burst.sources
+    ]
+    return dataclasses.replace(burst, sources=changed)
 
 
 def _cut(picture: Float, piece: Piece, whole: Piece) -> Float:
@@ -246,14 +304,19 @@ def _tiles(size: tuple[int, int]) -> Iterable[Piece]:
 
 def _robust(sources: list[Source], reference: int, noise: Noise) -> list[Source]:
     """The sources with what they are worth at each place; the reference is worth all."""
-    there = guide(sources[reference].frame)
+    there = landmarks(sources[reference].frame)
     kept = [agreement(there, source, noise) for source in sources]
     return [s if k == reference else dataclasses.replace(s, kept=kept[k]) for k, s in enumerate(sources)]
 
 
-def _kept_share(source: Source) -> float:
-    """The share of a frame that is used."""
-    return 1.0 if source.kept is None else float(source.kept.mean(dtype=np.float64))
+def _used(sources: list[Source]) -> Float:
+    """The mean of what the frames are worth, on the reference's guide's grid."""
+    height, width = sources[0].frame.size
+    total = np.zeros((-(-height // 2), -(-width // 2)), np.float32)
+    for source in sources:
+        ones = np.ones_like(total) if source.kept is None else source.kept
+        total += warp(ones, source.motion.scaled(0.5), shape=total.shape, kernel="linear", fill=0)[0]
+    return np.clip(total / len(sources), 0, 1)
 
 
 def _first_noise(frames: list[Frame]) -> Noise:
@@ -267,15 +330,7 @@ def _doubts(kept: list[float], reference: int, frames: list[Frame]) -> list[str]
     if not poor:
         return []
     names = f"{', '.join(poor[:3])}{' and others' if len(poor) > 3 else ''}"
-    return [
-        f"Less than {POOR:.0%} of {names} agrees with the reference: the scene moved, or the motions were not found well."
-    ]
-
-
-def _halved(picture: Float) -> Float:
-    """Means of 2 x 2 pixels."""
-    half: Float = (picture[::2, ::2] + picture[1::2, ::2] + picture[::2, 1::2] + picture[1::2, 1::2]) / np.float32(4)
-    return half
+    return [f"Less than {POOR:.0%} of {names} agrees with the reference: the scene moved, or the motions are wrong."]
 
 
 def _check(scale: float, psf: float | str, fill: float, noise: Noise | str, reference: int, count: int) -> None:

@@ -6,12 +6,13 @@ The signal is 0 for darkness and 1 for white; a is the photons' share (shot nois
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
-Float = npt.NDArray[np.float32]
+Float = npt.NDArray[Any]  # float32
 Noise = tuple[float, float]
 
 _BLOCK = 16

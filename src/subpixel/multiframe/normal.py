@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from subpixel.multiframe.optics import WIDTH, Optics
 
-Float = npt.NDArray[np.float32]
+Float = npt.NDArray[Any]  # float32
 Index = Any  # what a NumPy array is indexed with
 
 # Offsets of the second node from the first one, half of the 5 x 5: the others follow from symmetry.

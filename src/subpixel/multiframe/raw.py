@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from subpixel.errors import InputError
-from subpixel.pictures import exif
+from subpixel.pictures import Picture, exif, sequence, upright
 from subpixel.video.source import check_size, shown
 
-Float = npt.NDArray[np.float32]
+Float = npt.NDArray[Any]  # float32
 Float64 = npt.NDArray[np.float64]
 
 SUFFIXES = (
@@ -123,6 +124,30 @@ def load_raw(path: str | Path) -> Mosaic:
         raise InputError(f"{shown(path)} is damaged, cut off or no RAW file that LibRaw knows ({reason}).") from error
 
 
+def load_burst(
+    paths: Sequence[str | Path], *, start: float | None = None, end: float | None = None
+) -> list[Picture] | list[Mosaic]:
+    """Two or more frames: RAW files or a folder of them, or what `pictures.sequence` takes.
+
+    Raises InputError where RAW and developed files are mixed, fewer than two are found or one cannot be read.
+    """
+    files = [file for path in map(Path, paths) for file in (_raws(path) if path.is_dir() else [path])]
+    raw = [file for file in files if is_raw(file)]
+    if not raw:
+        return sequence(list(paths), start=start, end=end)
+    if len(raw) < len(files):
+        other = next(file for file in files if not is_raw(file))
+        raise InputError(f"{shown(raw[0])} is RAW and {shown(other)} is not; give frames of one kind.")
+    if len(raw) < 2:
+        raise InputError(f"{shown(raw[0])} is a single frame; a burst has two or more.")
+    return [load_raw(file) for file in raw]
+
+
+def _raws(folder: Path) -> list[Path]:
+    """The RAW files of a folder, or the folder itself where it holds none."""
+    return sorted(file for file in folder.iterdir() if is_raw(file)) or [folder]
+
+
 def _mosaic(raw: Any, samples: npt.NDArray[np.uint16], data: bytes, path: str | Path) -> Mosaic:
     height, width = samples.shape
     check_size(width, height, path)
@@ -133,7 +158,7 @@ def _mosaic(raw: Any, samples: npt.NDArray[np.uint16], data: bytes, path: str | 
         raise InputError(f"{shown(path)} has a mosaic of the colours {letters}; only red, green and blue are known.")
     start = np.roll(pattern, (-raw.sizes.top_margin, -raw.sizes.left_margin), (0, 1))
     black = np.asarray(raw.black_level_per_channel, np.float32)[start]
-    white = float(min(raw.white_level or 65535, *(w for w in raw.camera_white_level_per_channel or () if w)))
+    white = float(raw.white_level or 65535)
     if white <= float(black.max()):
         raise InputError(f"{shown(path)} says that white ({white:g}) is not brighter than black ({black.max():g}).")
     tags = exif(data)
@@ -143,16 +168,20 @@ def _mosaic(raw: Any, samples: npt.NDArray[np.uint16], data: bytes, path: str | 
 
 
 def _camera(raw: Any, orientation: int) -> Camera:
-    gains = np.array((raw.camera_whitebalance or [0] * 4)[:3], np.float64)
-    if not (gains > 0).all():
-        gains = np.array((raw.daylight_whitebalance or [0] * 4)[:3], np.float64)
-    if not (gains > 0).all():
-        gains = np.ones(3)
-    red, green, blue = (float(g) for g in gains / gains.min())
-    xyz = np.asarray(raw.rgb_xyz_matrix, np.float64)[:3]
-    known = bool(np.abs(np.linalg.det(xyz)) > 1e-6)
-    matrix = srgb_of_camera(xyz) if known else np.eye(3)
-    return Camera((red, green, blue), matrix, xyz if known else None, orientation)
+    daylight, shot = (np.array((gains or [0] * 3)[:3], np.float64) for gains in (raw.daylight_whitebalance,
+                                                                                  raw.camera_whitebalance))  # fmt: skip
+    daylight = daylight if (daylight > 0).all() else np.ones(3)
+    shot = shot if (shot > 0).all() else daylight
+    red, green, blue = (float(gain) for gain in shot / shot.min())
+    matrix, xyz = np.asarray(raw.color_matrix, np.float64)[:, :3], np.asarray(raw.rgb_xyz_matrix, np.float64)[:3]
+    if abs(np.linalg.det(xyz)) > 1e-6:
+        matrix = srgb_of_camera(xyz)
+    elif abs(np.linalg.det(matrix)) > 1e-6:  # scaled so that daylight is white, as LibRaw's gains for it say
+        matrix = matrix / matrix.sum(1, keepdims=True)
+        xyz = np.linalg.inv(matrix) @ np.linalg.inv(XYZ_OF_SRGB) / daylight[:, None]
+    else:
+        return Camera((red, green, blue), orientation=orientation)
+    return Camera((red, green, blue), matrix, xyz, orientation)
 
 
 def srgb_of_camera(xyz: Float64) -> Float64:
@@ -166,8 +195,6 @@ def develop(balanced: Float, camera: Camera, *, linear: bool = False) -> Float:
 
     With `linear` in light instead of sRGB's steps (IEC 61966-2-1).
     """
-    from subpixel.pictures import upright
-
     rgb = np.clip(np.minimum(balanced, 1) @ camera.matrix.T.astype(np.float32), 0, 1)
     if not linear:
         rgb = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** np.float32(1 / 2.4) - 0.055)

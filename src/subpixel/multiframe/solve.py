@@ -4,12 +4,13 @@ Minimises  sum_i w_i (y_i - (A T' z)_i)^2 + sum_c sum_p l_c(p) r(z_c)(p)  where 
 the picture as a grey and two colour differences, T' turns it into RGB, and r = |grad z|^2 + |grad laplace z|^2 / 4 is
 its roughness: a picture's power falls with the square of its frequency, and faster where lens and pixel have ended.
 l = variance of a sample of weight 1 / mean of r. That mean is estimated from the samples by expectation maximisation;
-first it is one number for each channel, then for each place that of its neighbourhood (a local Wiener filter, Lee 1980).
+first it is one number for each channel, then for each place that of its neighbourhood (a local Wiener filter).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import cv2
 import numpy as np
@@ -18,7 +19,7 @@ import scipy.fft
 
 from subpixel.multiframe.normal import Normal
 
-Float = npt.NDArray[np.float32]
+Float = npt.NDArray[Any]  # float32
 
 # Grey, red against blue, green against both, of unit length: the statistics of pictures are about uncorrelated there.
 OPPONENT = np.array([[1, 1, 1], [1, 0, -1], [-1, 2, -1]], np.float32)
@@ -29,6 +30,7 @@ LEAST_COLOUR = 0.003  # of the power of grey
 NEIGHBOURHOOD = 1.7  # sigma in fine pixels of the window in which power is measured
 FLOOR = 0.1  # part of the mean power that every neighbourhood is taken to have
 
+ENOUGH = 2e-4  # of the squared residual that the start leaves
 EVEN = 0.3  # density of the samples, of its mean, below which the preconditioner takes it to be no less
 
 Power = npt.NDArray[np.float64]  # (channels,) mean of r
@@ -66,7 +68,7 @@ class Solver:
 
     def first_power(self, z: Float) -> Power:
         """A guess of the power from `start`, which is too smooth by far."""
-        return 10 * self._tinted(z, float(_roughness(z[0]).mean()))
+        return self._tinted(z, 10 * float(_roughness(z[0]).mean()))
 
     def power(self, z: Float, power: Power) -> Power:
         """The expected power, given the solution z with the prior `power`: of z and of what it cannot know.
@@ -80,7 +82,7 @@ class Solver:
     def _tinted(self, z: Float, grey: float) -> Power:
         smooth = [cv2.GaussianBlur(plane, (0, 0), self.normal.optics.scale) for plane in z]
         slopes = np.array([sum(float((s * s).mean(dtype=np.float64)) for s in _slopes(plane)) for plane in smooth])
-        return grey * np.maximum(slopes / max(slopes[0], 1e-12), LEAST_COLOUR)
+        return np.asarray(grey * np.maximum(slopes / max(slopes[0], 1e-12), LEAST_COLOUR))
 
     def solve(self, z: Float, power: Power, *, local: bool, iterations: int) -> Float:
         """The minimum, sought from z; with `local` the prior follows the power of z around each place."""
@@ -97,8 +99,9 @@ class Solver:
 
         def precondition(residual: Float) -> Float:
             spectrum = scipy.fft.dctn(residual / even, axes=(1, 2), norm="ortho", overwrite_x=True)
-            better: Float = scipy.fft.idctn(spectrum * inverse, axes=(1, 2), norm="ortho", overwrite_x=True)
-            return better / even
+            better = scipy.fft.idctn(spectrum * inverse, axes=(1, 2), norm="ortho", overwrite_x=True)
+            out: Float = better / even
+            return out
 
         return conjugate_gradients(matrix, self.rhs, z, iterations, precondition)
 
@@ -118,7 +121,7 @@ class Solver:
 
     def _field(self, z: Float, power: Power) -> Float:
         """How much stronger the prior is at each place than on average; both colours alike."""
-        around = np.stack([cv2.GaussianBlur(_roughness(plane), (0, 0), NEIGHBOURHOOD) for plane in z])
+        around: Float = np.stack([cv2.GaussianBlur(_roughness(plane), (0, 0), NEIGHBOURHOOD) for plane in z])
         around /= power.astype(np.float32)[:, None, None]
         around[1:] = around[1:].mean(0) if len(z) > 1 else 0
         return (1 + np.float32(FLOOR)) / (around + np.float32(FLOOR))
@@ -149,7 +152,8 @@ def _smooth(z: Float, field: Float | float) -> Float:
 
 def _roughness(z: Float) -> Float:
     steep = [*_slopes(z), *_slopes(_laplace(z))]
-    return steep[0] ** 2 + steep[1] ** 2 + np.float32(STEEPNESS) * (steep[2] ** 2 + steep[3] ** 2)
+    total: Float = steep[0] ** 2 + steep[1] ** 2 + np.float32(STEEPNESS) * (steep[2] ** 2 + steep[3] ** 2)
+    return total
 
 
 def _laplace(z: Float) -> Float:
@@ -182,8 +186,9 @@ def conjugate_gradients(
     better = precondition(residual)
     direction = better.copy()
     product = float(np.vdot(residual, better))
+    enough = ENOUGH * product
     for _ in range(iterations):
-        if product <= 0:
+        if product <= enough:
             break
         image = matrix(direction)
         step = product / max(float(np.vdot(direction, image)), 1e-30)
