@@ -11,6 +11,7 @@ offline       A panned photograph, noise sigma 2, against `subpixel.multiframe.f
               all of them at once: the share of its gain over the single frame that the chain reaches, and of its time.
 compressed    The clips as they are and halved, degraded by the challenge's command, against other models: RGB PSNR.
 time          CPU time for a 4:2:0 frame, 180x144 to 720x576, on one thread: the median of frames, and the fastest.
+picture       No table: what docs/camera.md shows, written to --picture.
 """
 
 import argparse
@@ -196,12 +197,24 @@ def _clocked(model: AlignFuse, film: list[Frame]) -> str:
     return f"{np.median(spent[4:]):.1f} ms ({min(spent[4:]):.1f})"
 
 
+def picture(path: Path, frames: int = 14) -> None:
+    """The end of a panned photograph: bicubic, one frame, align-fuse, the truth, side by side and twice as large."""
+    truth = panned("astronaut", frames)
+    low = shrunk(truth, Decimation(4, "area"))
+    last = [upsample.bicubic(low[-1], 4), fused(low[-1:], "area")[0], fused(low, "area")[-1], truth[-1]]
+    parts = [frame.planes[0][40:200, 150:310] for frame in last]
+    shown = np.hstack([cv2.resize(part, None, fx=2, fy=2, interpolation=cv2.INTER_NEAREST) for part in parts])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), shown)
+
+
 def main() -> None:
     """Command line of this file."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("folder", type=Path)
     options.add_argument("--frames", type=int, default=16)
     options.add_argument("--models", default="lanczos,bicubic,edge,align-fuse,fast")
+    options.add_argument("--picture", type=Path, default=Path("docs/camera/panned.png"))
     options.add_argument("--only", default="uncompressed,engines,offline,compressed,time")
     given = options.parse_args()
     cv2.setNumThreads(1)
@@ -212,6 +225,7 @@ def main() -> None:
         "offline": offline,
         "compressed": lambda: compressed(given.folder, given.frames, given.models.split(",")),
         "time": clock,
+        "picture": lambda: picture(given.picture),
     }
     for name in wanted:
         print(f"\n{name}\n")

@@ -106,17 +106,19 @@ def _slopes(picture: Float32) -> tuple[Float32, Float32]:
 def diffusion_tensor(
     picture: Float32, spread: float, *, blur: Callable[[Float32, float], Float32] | None = None
 ) -> tuple[Float32, Float32, Float32]:
-    """What `diffuse` smooths a picture (h, w) of 0 to 255 by: 1 along edges, 1 / (1 + slope^2 / K^2)^2 across, K = 10.
+    """What `diffuse` smooths a picture (h, w) of 0 to 255 by: 1 along edges, 1 / (1 + slope^2 / K^2)^2 across (K = 10).
 
-    Returned as (pp, pq, qq), each (h - 1, w - 1), in the diagonal axes of Roberts' cross. The edge's direction is that
-    of the structure tensor averaged by a Gaussian of `spread` pixels (`blur(picture, spread)`, where that is faster).
+    Returned as (pp, pq, qq), each (h - 1, w - 1), in the diagonal axes of Roberts' cross, times half a time step. The
+    edge's direction is that of the structure tensor averaged by a Gaussian of `spread` pixels (`blur(picture, spread)`,
+    where that is faster).
     """
     p, q = _slopes(picture)
     pp, pq, qq = ((blur or _blur)(product, spread) for product in (p * p, p * q, q * q))
     difference, energy = pp - qq, pp + qq
     length = np.sqrt(difference * difference + 4 * pq * pq) + np.float32(1e-6)
     across = 1 / np.square(1 + energy / np.float32(2 * _CONTRAST**2))
-    mean, turn = (across + 1) / 2, (across - 1) / (2 * length)
+    half = np.float32(_RATE / 4)
+    mean, turn = (across + 1) * half, (across - 1) * half / length
     return mean + turn * difference, 2 * turn * pq, mean - turn * difference
 
 
@@ -127,9 +129,6 @@ def diffuse(picture: Float32, tensor: tuple[Float32, Float32, Float32]) -> None:
     """
     p, q = _slopes(picture)
     pp, pq, qq = tensor
-    rate = np.float32(_RATE / 2)
-    p *= rate
-    q *= rate
     down = pp * p
     down += pq * q
     p *= pq

@@ -129,12 +129,12 @@ class AlignFuse:
 
     def _sharpened(self, picture: Float32, small: Float32, steps: int) -> Float32:
         """The picture smoothed along its edges and corrected to shrink to `small`, several times."""
+        import cv2
+
         before = picture = picture + self.decimation.project(small - self.decimation.shrink(picture))
         tensor = _tensor(picture, SPREAD * self.decimation.scale) if min(picture.shape) > 4 else None
         for _ in range(steps):
-            ahead = picture - before
-            ahead *= np.float32(MOMENTUM)
-            ahead += picture
+            ahead = np.asarray(cv2.addWeighted(picture, 1 + MOMENTUM, before, -MOMENTUM, 0), np.float32)
             if tensor is not None:
                 diffuse(ahead, tensor)
             ahead += self.decimation.project(small - self.decimation.shrink(ahead))
