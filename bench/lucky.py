@@ -216,11 +216,10 @@ def drawn(folder: Path) -> None:
             result, _ = stacked(film)
             typical = sorted(result.verdicts, key=lambda verdict: verdict.sharpness)[50].index
             ((_, frame),) = open_recording(film).read({typical})
-        blur = sharpen.estimate_blur(result.picture, noise=result.left)
+        fall = sharpen.LIMB if name == "planet" else sharpen.EDGES
+        blur = sharpen.estimate_blur(result.picture, noise=result.left, fall=fall)
         sharp = sharpen.wiener(result.picture, blur, noise=result.left)
-        if name == "planet":
-            sharp = sharpen.richardson_lucy(result.picture, blur)
-        else:
+        if name == "moon":
             pictures.save(folder / "sharpness.png", chart(result.verdicts, 0.25), bits=8, overwrite=True)
         panels = [middle(picture, 168, 184) for picture in (frame, result.picture, sharp, truth)]
         row = cv2.resize(np.concatenate(panels, 1), None, fx=1.5, fy=1.5, interpolation=cv2.INTER_CUBIC)

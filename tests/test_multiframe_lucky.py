@@ -345,3 +345,10 @@ def test_chart_shows_every_frame() -> None:
     red = (drawn[..., 0] > 180) & (drawn[..., 1] < 100)
     assert red[200:300].any()
     assert not red[300:].any()
+
+
+@given(st.integers(1, 20_000), st.floats(0.01, 50))
+@settings(max_examples=30, deadline=None)
+def test_chart_of_any_number_of_frames(count: int, sharpness: float) -> None:
+    verdicts = [Verdict(0, (0, 0), sharpness, 1, ""), Verdict(count - 1, (0, 0), 0, 0, "burnt out")]
+    assert chart(verdicts, 1.0).shape == (600, 960, 3)

@@ -108,7 +108,8 @@ def _sharpened(result: Stack, how: Sharpen, blur: float | None) -> tuple[npt.NDA
     if how == "none":
         return result.picture, None
     if blur is None:
-        blur = sharpen.estimate_blur(result.picture, noise=result.left)
+        fall = sharpen.LIMB if result.mode == "planet" else sharpen.EDGES
+        blur = sharpen.estimate_blur(result.picture, noise=result.left, fall=fall)
     if how == "rl":
         return sharpen.richardson_lucy(result.picture, blur), blur
     return sharpen.wiener(result.picture, blur, noise=result.left), blur

@@ -88,5 +88,5 @@ class _Diagram:
 def _round(top: float) -> list[float]:
     """Four to nine round numbers up to `top`, not 0."""
     power = 10.0 ** np.floor(np.log10(top))
-    step = next(power * part for part in (0.1, 0.2, 0.25, 0.5, 1.0) if top / (power * part) < 9.5)
+    step = next(power * part for part in (0.1, 0.2, 0.5, 1.0, 2.0) if top / (power * part) < 9.5)
     return [float(step * n) for n in range(1, int(top / step + 1e-9) + 1)]

@@ -16,11 +16,13 @@ from subpixel.errors import InputError, UsageError
 
 Float = npt.NDArray[np.float32]
 Psf = float | npt.NDArray[Any]
+Radial = npt.NDArray[np.float64]
 Noise = float | npt.NDArray[np.float64] | None
 
 MARGIN = 32  # pixels mirrored around the picture, tapering what FFTs would wrap around
 COARSEST = 0.02  # cycles per pixel: below, a picture's power is that of its subject
 TEXTURE = 4.0
+EDGES, LIMB = 3.0, 3.5  # power of the frequency with which the power of edges falls
 LARGEST = 5.0  # pixels: wider Gaussians leave nothing to restore
 
 
@@ -39,9 +41,7 @@ def wiener(picture: Float, psf: Psf, *, noise: Noise = None) -> Float:
         radii, blur = _radii(padded.shape), transfer(psf, padded.shape)
         left = np.interp(frequency, *_profile(radii, np.abs(blur)))
         signal = np.maximum(power - noise_power(power, noise), 0)
-        coarse = (frequency > COARSEST) & (left > 0.5)
-        strength = np.median((signal * frequency**2 / left**2)[coarse]) if coarse.any() else np.inf
-        share = np.minimum(signal, TEXTURE * strength * (left / frequency) ** 2) / np.maximum(power, 1e-30)
+        share = np.minimum(signal, TEXTURE * _expected(signal, frequency, left)) / np.maximum(power, 1e-30)
         share = np.minimum.accumulate(np.where(frequency < COARSEST, 1, share))
         gain = np.interp(radii, frequency, share) * np.conj(blur) / np.maximum(np.abs(blur) ** 2, 1e-6)
         result[...] = np.fft.irfft2(np.fft.rfft2(padded) * gain, padded.shape)[MARGIN:-MARGIN, MARGIN:-MARGIN]
@@ -68,12 +68,13 @@ def richardson_lucy(picture: Float, psf: Psf, *, iterations: int = 20) -> Float:
     return out
 
 
-def estimate_blur(picture: Float, *, noise: Noise = None) -> float:
+def estimate_blur(picture: Float, *, noise: Noise = None, fall: float = EDGES) -> float:
     """Standard deviation, in pixels, of the Gaussian that blurs a picture (height, width[, 3]).
 
-    The power of a sharp picture that is made of edges falls with the third power of the frequency; what falls faster is
-    taken for the blur. Photographs fall with 2 to 3 (Field, JOSA A 4, 1987), so that the guess is rather low.
-    Raises InputError where the picture has too little structure above its noise.
+    The power of a sharp picture that is made of edges falls with the third power of the frequency (`fall`); what falls
+    faster is taken for the blur. Photographs fall with 2 to 3 (Field, JOSA A 4, 1987), so that the guess is rather low;
+    a planet that darkens towards its limb falls with about LIMB. Raises InputError where the picture has too little
+    structure above its noise.
     """
     plane = picture if picture.ndim == 2 else picture.mean(2)
     power = radial_power(plane)
@@ -82,7 +83,7 @@ def estimate_blur(picture: Float, *, noise: Noise = None) -> float:
     used = (frequency > COARSEST) & np.logical_and.accumulate(power > 3 * level)
     if np.count_nonzero(used) < 6:
         raise InputError("The picture has too little structure above its noise to tell its blur; give the blur.")
-    falls = np.log((power - level)[used] * frequency[used] ** 3)
+    falls = np.log((power - level)[used] * frequency[used] ** fall)
     slope = np.polyfit(frequency[used] ** 2, falls, 1)[0]
     return float(np.clip(np.sqrt(max(0.0, -slope)) / (2 * np.pi), 0.0, LARGEST))
 
@@ -121,6 +122,16 @@ def radial_power(plane: Float) -> npt.NDArray[np.float64]:
     sums = np.bincount(ring.ravel(), power.ravel(), count + 1)[:count]
     members = np.bincount(ring.ravel(), minlength=count + 1)[:count]
     return np.array(sums / np.maximum(members, 1), np.float64)
+
+
+def _expected(signal: Radial, frequency: Radial, left: Radial) -> Radial:
+    """The power to expect where a blur leaves less than half, by what there is where it leaves a little more; no limit
+    where it leaves more than half."""
+    near = (left > 0.5) & (left < 0.75) & (frequency > COARSEST)
+    if not near.any():
+        return np.full_like(signal, np.inf)
+    strength = np.median((signal * frequency**2 / left**2)[near])
+    return np.where(left > 0.5, np.inf, strength * (left / frequency) ** 2)
 
 
 def _profile(radii: npt.NDArray[np.float64], values: npt.NDArray[Any]) -> tuple[Any, Any]:
