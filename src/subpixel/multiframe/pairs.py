@@ -88,7 +88,9 @@ def align(tele: Array, wide: Array, *, scale: int = 4, follow: bool = True) -> A
     source, pitch = _reduced(tele, scale / zoom)
     matrix = pitch @ np.linalg.inv(found) @ _from_fine(place, scale)
     motion = refine(source, low, Motion("homography", matrix / matrix[2, 2]), scale)
-    return _finish(source, low, motion, scale, follow, place, zoom)
+    aligned = _finish(source, low, motion, scale, follow, place, zoom)
+    larger = Motion("affine", np.asarray(np.linalg.inv(pitch), np.float64))
+    return dataclasses.replace(aligned, motion=aligned.motion.then(larger))
 
 
 def locate(tele: Array, wide: Array) -> Float64:
