@@ -44,9 +44,10 @@ def residual_flow(target: Tensor, low: Tensor) -> Tensor:
         right, down = ((seen.roll(-1, axis) - seen.roll(1, axis)) / 2 for axis in (-1, -2))
         error = here - seen
         products = torch.cat([right * right, down * down, right * down, right * error, down * error], 1)
-        xx, yy, xy, xe, ye = _smooth(products, WINDOW * scale).unbind(1)
+        xx, yy, xy, xe, ye = _smooth(F.avg_pool2d(products, scale), WINDOW).unbind(1)
         xx, yy = xx + _NOISE, yy + _NOISE
         step = torch.stack([yy * xe - xy * ye, xx * ye - xy * xe], 1) / (xx * yy - xy * xy)[:, None]
+        step = F.interpolate(step, scale_factor=float(scale), mode="bilinear", align_corners=False)
         flow = (flow + step).clamp(-LARGEST * scale, LARGEST * scale)
     return flow
 

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from subpixel.multiframe import tone
-from subpixel.multiframe.render import luma, rendered, shrunk
+from subpixel.multiframe.render import comparable, luma, rendered, shrunk
 from subpixel.register import Motion
 
 Array = npt.NDArray[Any]
@@ -20,6 +20,7 @@ Float64 = npt.NDArray[np.float64]
 SIDE = 32  # pixels of a tile that is judged
 PASSES = (64, 2.0), (64, 0.0), (32, 0.0), (32, 0.0)  # side of the tiles and blur of what is compared, in pixels
 _FURTHEST = 2.5  # pixels a tile may be off in one pass
+_LEAST = 100  # samples of a tile that can be compared
 _UNLIKE = 0.15  # share of a tile's variance that may differ, beyond the noise
 
 
@@ -81,9 +82,10 @@ def residual(picture: Float32, low: Float32, motion: Motion, scale: int) -> Floa
     for side, blur in PASSES:
         fine, valid = rendered(picture, followed(motion, flow), (height, width), scale)
         seen = shrunk(fine, scale)
-        toned = tone.match(seen, mine[..., None], valid).apply(seen)[..., 0]
+        where = comparable(low, valid)
+        toned = tone.match(seen, mine[..., None], where).apply(seen)[..., 0]
         grid = tiles(height, width, side)
-        flow += grid.dense(_steps(luma(fine), toned, mine, valid, grid, blur), height, width, scale)
+        flow += grid.dense(_steps(luma(fine), toned, mine, where, grid, blur), height, width, scale)
     return flow
 
 
@@ -96,24 +98,27 @@ def followed(motion: Motion, flow: Float32) -> Motion:
     return Motion("flow", flow=(there - here).astype(np.float32), rmse=motion.rmse)
 
 
-def _steps(fine: Float32, toned: Float32, low: Float32, valid: Array, grid: Tiles, blur: float) -> Float64:
+def _steps(fine: Float32, toned: Float32, low: Float32, where: Array, grid: Tiles, blur: float) -> Float64:
     """(rows, columns, 2): by how many pixels of the fine grid each tile still is off, as far as that is sure.
 
-    fine: luma on the fine grid; toned: the same, shrunk, in the tones of low (H, W). One step of Lucas & Kanade with
-    the slopes of the fine picture, shortened to (1 - 6 / z^2) of it (James & Stein, 1961), z^2 what the step explains
-    over the variance of what it leaves: 2 on average where there is noise alone. A tile that knows little takes the
-    step of its neighbours.
+    fine: luma on the fine grid; toned: the same, shrunk, in the tones of low (H, W); where: what may be compared. One
+    step of Lucas & Kanade with the slopes of the fine picture, shortened to (1 - 6 / z^2) of it (James & Stein, 1961),
+    z^2 what the step explains over the variance of what it leaves: 2 on average where there is noise alone. A tile
+    that knows little takes the step of its neighbours.
     """
     scale = fine.shape[0] // low.shape[0]
-    gain = float(np.polyfit(shrunk(fine, scale)[valid], toned[valid], 1)[0])
+    gain = float(np.polyfit(shrunk(fine, scale)[where], toned[where], 1)[0])
     down, across = (gain * shrunk(np.asarray(plane, np.float32), scale) for plane in np.gradient(fine))
-    planes = [_blurred(np.where(valid, plane, 0.0), blur) for plane in (across, down, low - toned)]
+    planes = [_blurred(np.where(where, plane, 0.0), blur) for plane in (across, down, low - toned)]
     far = np.zeros((*grid.shape, 2))
     weights = np.zeros(grid.shape)
     for row, column, part in grid.parts():
-        x, y, error = (plane[part].ravel() - plane[part].mean() for plane in planes)
+        inside = where[part]
+        if inside.sum() < _LEAST:
+            continue
+        x, y, error = (plane[part][inside] - plane[part][inside].mean() for plane in planes)
         normal = np.array([[x @ x, x @ y], [x @ y, y @ y]])
-        if np.linalg.det(normal) < 1e-6 * np.trace(normal) ** 2:
+        if np.linalg.det(normal) <= 1e-6 * np.trace(normal) ** 2:
             continue
         step = np.linalg.solve(normal, [x @ error, y @ error])
         explained = float(step @ normal @ step)

@@ -49,6 +49,14 @@ def rendered(picture: Float32, motion: Motion, size: tuple[int, int], scale: int
     return fine, np.asarray(valid.reshape(height, scale, width, scale).all((1, 3)))
 
 
+def comparable(low: Float32, valid: Array) -> Array:
+    """(H, W): the valid samples of low (H, W, 3) that say how bright things were, and so do their neighbours."""
+    from scipy.ndimage import binary_erosion
+
+    unclipped = (low.max(-1) < _CLIPPED) & (luma(low) > _BLACK)
+    return np.asarray(binary_erosion(valid & unclipped, iterations=2))
+
+
 def refine(picture: Float32, low: Float32, motion: Motion, scale: int) -> Motion:
     """The homography from the fine grid to a picture (h, w, 3), from one that is right to two pixels of low (H, W, 3).
 
@@ -57,15 +65,12 @@ def refine(picture: Float32, low: Float32, motion: Motion, scale: int) -> Motion
     the pictures do not determine it.
     """
     height, width = low.shape[:2]
-    from scipy.ndimage import binary_erosion
-
     corners = np.array([[0, 0], [width, 0], [0, height], [width, height]]) * scale - 0.5
     mine = luma(low)
     motion = _begun(picture, mine, motion, scale)
-    unclipped = (low.max(-1) < _CLIPPED) & (mine > _BLACK)
     for _ in range(_ROUNDS):
         fine, valid = rendered(picture, motion, (height, width), scale)
-        where = binary_erosion(valid & unclipped, iterations=2)
+        where = comparable(low, valid)
         seen = shrunk(fine, scale)
         step, rmse = _step(luma(fine), seen, mine, where, scale)
         before = motion.points(corners)
