@@ -18,7 +18,7 @@ Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 
 SIDE = 32  # pixels of a tile that is judged
-PASSES = (64, 2.0), (64, 0.0), (32, 0.0), (32, 0.0)  # side of the tiles and blur of what is compared, in pixels
+PASSES = (64, 2.0), (32, 1.0), (16, 1.0), (16, 0.0)  # side of the tiles and blur of what is compared, in pixels
 _FURTHEST = 2.5  # pixels a tile may be off in one pass
 _LEAST = 100  # samples of a tile that can be compared
 _UNLIKE = 0.15  # share of a tile's variance that may differ, beyond the noise
