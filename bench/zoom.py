@@ -44,15 +44,16 @@ class Way:
     store: str = "homography"
 
 
-L1 = {"loss": "l1"}
-COBI = {"loss": "cobi", "rate": 1e-3}
+# L1 alone hardly leaves the plain enlargement in so few steps (losses.md): every way starts by L2.
+L2, L1, COBI = {"loss": "mse"}, {"loss": "l1"}, {"loss": "cobi", "rate": 1e-3}
+ALIGN = {"align": True}
 WAYS = {
-    "L1": Way(((1, L1),)),
-    "warp + L1": Way(((1, L1 | {"align": True}),)),
-    "L1, then CoBi": Way(((0.5, L1), (0.5, COBI))),
-    "warp + L1, then CoBi": Way(((0.5, L1 | {"align": True}), (0.5, COBI))),
-    "L1 on pairs warped by tiles": Way(((1, L1),), "warped"),
-    "L1 on pairs without parallax": Way(((1, L1),), "still"),
+    "L1": Way(((0.3, L2), (0.7, L1))),
+    "warp + L1": Way(((0.3, L2 | ALIGN), (0.7, L1 | ALIGN))),
+    "L1, then CoBi": Way(((0.3, L2), (0.3, L1), (0.4, COBI))),
+    "warp + L1, then CoBi": Way(((0.3, L2 | ALIGN), (0.3, L1 | ALIGN), (0.4, COBI))),
+    "L1 on pairs warped by tiles": Way(((0.3, L2), (0.7, L1)), "warped"),
+    "L1 on pairs without parallax": Way(((0.3, L2), (0.7, L1)), "still"),
 }
 
 
