@@ -143,7 +143,7 @@ def ship(tmp_path_factory: pytest.TempPathFactory) -> Ship:
     return make
 
 
-def trained_like(kind: Any, options: Any, seed: int = 0, strength: float = 0.03) -> Any:
+def trained_like(kind: Any, options: Any, seed: int = 0, strength: float = 0.02) -> Any:
     """A torch network of this kind with noise on all its weights, so that every part of it shows in the picture."""
     import torch
 

@@ -181,9 +181,7 @@ def test_a_network_of_two_directions_continues_as_if_never_stopped(
     """Shots are cut into chunks here, so that warm-up and look-ahead reach across what was finished before."""
     monkeypatch.setattr(chunks, "SHORTEST", 16)
     monkeypatch.setattr(chunks, "LONGEST", 20)
-    small = BestOptions(
-        channels=4, blocks=1, back_blocks=1, groups=2, flow_channels=2, first_channels=4, first_blocks=1
-    )
+    small = BestOptions(channels=4, blocks=1, back_blocks=1, groups=2, flow_channels=2)
     options = {**FAST, "model": str(ship(trained_like(Best, small))), "scale": 4, "end": 2.0}
     upscale(film, tmp_path / "whole.mkv", **options)
     out = tmp_path / "out.mkv"

@@ -21,7 +21,7 @@ from subpixel.restore import restore
 
 NETWORKS: dict[str, dict[str, Any]] = {
     "fast": {"channels": 8, "blocks": 1},
-    "best": {"channels": 8, "groups": 2, "blocks": 1, "back_blocks": 1, "first_channels": 8, "first_blocks": 1},
+    "best": {"channels": 8, "groups": 2, "blocks": 1, "back_blocks": 1},
     "frvsr": {"blocks": 1, "channels": 8, "flow_channels": 2},
 }
 

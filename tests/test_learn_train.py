@@ -146,7 +146,6 @@ def test_a_teacher_that_agrees_costs_nothing(store: Path, tmp_path: Path) -> Non
 
 def test_all_losses_of_the_larger_network(store: Path, tmp_path: Path) -> None:
     best = {"name": "best", "channels": 8, "groups": 2, "blocks": 1, "back_blocks": 1, "flow_channels": 4}
-    best |= {"first_channels": 8, "first_blocks": 1}
     run = train(recipe(store, {"steps": 3, "auxiliary": 0.3, "warp": 0.1, "space": "rgb"}, network=best), tmp_path)
     assert log(tmp_path)[-1].keys() >= {"auxiliary", "warp"}
     moved = [
@@ -160,8 +159,8 @@ def test_all_losses_of_the_larger_network(store: Path, tmp_path: Path) -> None:
 
 
 def test_best_begins_with_a_trained_fast(store: Path, tmp_path: Path) -> None:
-    fast = train(recipe(store, {"steps": 3}), tmp_path / "fast")
-    best = {"name": "best", "channels": 8, "groups": 2, "first_channels": 8, "first_blocks": 1}
+    fast = train(recipe(store, {"steps": 3}, network={"name": "fast"}), tmp_path / "fast")
+    best = {"name": "best", "channels": 8, "groups": 2, "blocks": 1, "back_blocks": 1}
     net: Any = state.start(recipe(store, {"steps": 3}, network=best, init=str(tmp_path / "fast")), ALONE.device).net
     pairs = zip(net.first.parameters(), fast.average.values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
@@ -172,18 +171,18 @@ CUT_STAGES = ({"steps": 90, "long": 0.3, "long_frames": 12}, {"steps": 70, "loss
 
 
 def test_frozen_layers_keep_their_weights_for_one_stage(store: Path, tmp_path: Path) -> None:
-    small = {"name": "best", "channels": 8, "blocks": 1, "back_blocks": 1, "first_channels": 8, "first_blocks": 1}
-    stages: tuple[dict[str, Any], ...] = ({"steps": 3, "frozen": "first."}, {"steps": 3})
+    small = {"name": "best", "channels": 8, "blocks": 1, "back_blocks": 1}
+    stages: tuple[dict[str, Any], ...] = ({"steps": 3, "frozen": "flow."}, {"steps": 3})
     run = train(recipe(store, *stages[:1], network=small), tmp_path / "run")
     fresh = dict(state.build(recipe(store, *stages, network=small)).named_parameters())
     now = dict(run.net.named_parameters())
-    for name in (n for n in fresh if n.startswith("first.")):
+    for name in (n for n in fresh if n.startswith("flow.")):
         assert torch.equal(now[name], fresh[name]), name
         assert torch.equal(run.average[name], fresh[name]), name
     assert not torch.equal(now["into.weight"], fresh["into.weight"])
     again = train(recipe(store, *stages, network=small), tmp_path / "run")
-    assert not torch.equal(dict(again.net.named_parameters())["first.head.point"], fresh["first.head.point"])
-    with pytest.raises(UsageError, match=r"frozen = 'second\.' fits no layers; the network's are .*first, "):
+    assert not torch.equal(dict(again.net.named_parameters())["flow.fine.0.weight"], fresh["flow.fine.0.weight"])
+    with pytest.raises(UsageError, match=r"frozen = 'second\.' fits no layers; the network's are .*flow, "):
         train(recipe(store, {"steps": 3, "frozen": "second."}, network=small), tmp_path / "other")
 
 

@@ -47,6 +47,7 @@ NETWORKS: list[Any] = [
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, kinds=False)),
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, motion=False, key=False)),
     Best(BestOptions(channels=16, blocks=1, backward=False, qp=False)),
+    Best(BestOptions(channels=16, blocks=1, back_blocks=1, first=False)),
     Frvsr(FrvsrOptions(scale=3, blocks=1, channels=8, flow_channels=4)),
     Frvsr(FrvsrOptions(blocks=1, channels=8, flow_channels=4)),
     UNet(UNetOptions(scale=3, channels=4)),
@@ -100,7 +101,8 @@ def test_a_clip_is_the_steps_one_after_the_other(net: Any) -> None:
     whole = net(y, uv, codec, state)
     laters: list[Tensor] = []
     if net.later:
-        later = torch.zeros(1, net.later[0], 12, 20)
+        channels, divisor = net.later
+        later = torch.zeros(1, channels, 24 // divisor, 40 // divisor)
         for t in reversed(range(3)):
             later = net.back(y[:, t : t + 3], uv[:, t], codec[:, t], later)
             laters.insert(0, later)
@@ -194,10 +196,35 @@ def test_best_begins_as_its_first_stage() -> None:
     for head in (net.heads.to_luma, net.heads.to_chroma):
         torch.nn.init.zeros_(head.weight)
     y, uv, codec, state = clip(net)
-    first = net.first(y, uv, codec[:, :, :1], state[:, :32])
+    first = net.first(y, uv, codec[:, :, :1], torch.zeros(1, 32, 12, 20))
     out = net(y, uv, codec, state)
     assert torch.equal(out.luma, first.luma)
     assert torch.equal(out.chroma, first.chroma)
+    own = torch.nn.functional.pixel_unshuffle(out.state[:, 16:24], 2)
+    assert torch.equal(own, first.state)
+
+
+def test_best_without_a_first_stage_begins_as_the_bicubic_enlargement() -> None:
+    net = Best(BestOptions(channels=16, first=False)).eval()
+    for head in (net.heads.to_luma, net.heads.to_chroma):
+        torch.nn.init.zeros_(head.weight)
+    y, uv, codec, state = clip(net)
+    out = net(y, uv, codec, state)
+    for t in range(uv.shape[1]):
+        luma = torch.nn.functional.pixel_shuffle(enlarge(y[:, t + 1 : t + 2], bicubic_kernel(4, 1)), 4)
+        chroma = torch.nn.functional.pixel_shuffle(enlarge(uv[:, t], bicubic_kernel(4, 2)), 4)
+        assert torch.equal(out.luma[:, t, 0], luma[:, 0])
+        assert torch.equal(out.chroma[:, t], chroma)
+
+
+def test_best_is_shown_its_last_picture_where_it_has_moved_to() -> None:
+    net = Best(BestOptions(channels=16)).eval()
+    picture = torch.rand(1, 1, 96, 160)
+    flow = torch.zeros(1, 2, 12, 20)
+    flow[:, 0], flow[:, 1] = 0.5, -0.25  # of a cell of two LR pixels: 4 and -2 enlarged pixels
+    moved = net._moved(torch.nn.functional.pixel_unshuffle(picture, 4), flow)
+    seen = torch.nn.functional.pixel_shuffle(moved, 4)
+    assert torch.allclose(seen[..., 2:, :-4], picture[..., :-2, 4:], atol=1e-4)
 
 
 def test_best_sees_the_future_through_the_backward_pass_alone() -> None:
@@ -219,12 +246,12 @@ def test_b_frames_leave_the_state_of_the_last_good_frame_alone() -> None:
         torch.nn.init.zeros_(layer.weight)  # no motion: what is carried stays in place
     y, uv, _, state = clip(net, frames=1)
     state = torch.rand_like(state)
-    later = torch.zeros(1, 16, 12, 20)
+    later = torch.zeros(1, 16, 24, 40)
     for kind, kept in ((0, False), (1, False), (2, True)):
         codec = torch.zeros(1, 4, 12, 20)
         codec[:, 1 + kind] = 1
         following = net.step(y, uv[:, 0], codec, state, later)[2]
-        before, features, after = state[:, 48:], following[:, 32:48], following[:, 48:]
+        before, features, after = state[:, 40:], following[:, 24:40], following[:, 40:]
         assert torch.allclose(after, before if kept else features, atol=1e-5)
 
 

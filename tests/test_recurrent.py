@@ -23,7 +23,7 @@ from subpixel.models.frvsr import Frvsr, FrvsrOptions
 
 restore = importlib.import_module("subpixel.restore")  # subpixel.restore itself is the public function
 
-SMALL = BestOptions(channels=8, blocks=1, back_blocks=1, groups=2, flow_channels=4, first_channels=8, first_blocks=1)
+SMALL = BestOptions(channels=8, blocks=1, back_blocks=1, groups=2, flow_channels=4)
 NETWORKS = {
     "fast": (Fast, FastOptions(channels=16, blocks=2)),
     "frvsr": (Frvsr, FrvsrOptions(blocks=1, channels=8, flow_channels=2)),

@@ -13,7 +13,7 @@ from subpixel.learn import recipe as recipes
 from subpixel.learn.recipe import Recipe, Stage, Validation
 
 # Of whatever of these a network's options have.
-TOY = {"channels": 8, "blocks": 1, "back_blocks": 1, "flow_channels": 4, "first_channels": 8, "first_blocks": 1}
+TOY = {"channels": 8, "blocks": 1, "back_blocks": 1, "flow_channels": 4}
 
 
 def shorter(recipe: Recipe, share: float) -> Recipe:

@@ -1,9 +1,11 @@
 """best: two directions, learned motion and the codec's hints, where quality matters more than time.
 
-`fast` is its first stage; what it adds is learnt on top. All of it lives on the half grid. Facts and sources:
+`fast` is its first stage; what it adds comes from residual blocks on the full LR grid. Facts and sources:
 - backward, then forward recurrence: BasicVSR (Chan et al., CVPR 2021); here the backward pass sees a window only;
 - features aligned by a learned flow and offsets per group: BasicVSR++ (CVPR 2022), CDA-VSR (CVPR 2026, 1x1 kernels);
 - frame type, quantiser and motion vectors as inputs: CAVSR (Wang et al., CVPR 2023);
+- the enlarged picture of the frame before, moved on the fine grid, where no detail is lost to interpolation: FRVSR
+  (Sajjadi et al., CVPR 2018);
 - pictures that the codec kept well (I, P) stay at hand while worse ones (B) are restored: the peak-quality frames of
   the NTIRE 2022 winner, here as a second state, carried along the flow and renewed by every I and P frame.
 """
@@ -16,8 +18,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from subpixel.models.fast import CELLS, Fast, FastOptions
-from subpixel.models.flow import Flow, warp_groups
+from subpixel.models.fast import CELLS, Fast, FastOptions, bicubic_kernel, enlarge
+from subpixel.models.flow import Flow, double, warp, warp_groups
 from subpixel.models.restored import Restored
 
 Picture = tuple[Tensor, Tensor]  # luma, chroma
@@ -28,18 +30,18 @@ class BestOptions:
     """Shape of a `best` network.
 
     channels: of its features; blocks, back_blocks: residual blocks of the forward and backward pass; groups: of
-    features warped by flows of their own. first_*: shape of the first stage. qp, kinds, motion: which of the codec's
-    hints it reads; key: keep the state of the last I or P frame. backward: look ahead by a backward pass.
+    features warped by flows of their own. first: begin with the picture of a `fast` network, else with the bicubic one.
+    qp, kinds, motion: which of the codec's hints it reads; key: keep the state of the last I or P frame. backward: look
+    ahead by a backward pass.
     """
 
     scale: int = 4
-    channels: int = 48
-    blocks: int = 5
-    back_blocks: int = 3
+    channels: int = 32
+    blocks: int = 6
+    back_blocks: int = 2
     groups: int = 4
     flow_channels: int = 24
-    first_channels: int = 32
-    first_blocks: int = 4
+    first: bool = True
     qp: bool = True
     kinds: bool = True
     motion: bool = True
@@ -62,47 +64,51 @@ class Residual(nn.Module):
 
 
 class Heads(nn.Module):
-    """Features on the half grid to residuals of luma and chroma; nearly zero at first."""
+    """Features (N, C, H, W) to residuals: luma (N, s^2, H, W), chroma (N, 2 s^2, H/2, W/2), not yet shuffled."""
 
-    def __init__(self, channels: int, scale: int, detail: int = 12) -> None:
+    def __init__(self, channels: int, scale: int) -> None:
         super().__init__()
-        self.scale = scale
-        self.to_detail = nn.Conv2d(channels, detail * 4, 3, padding=1)
-        self.to_luma = nn.Conv2d(detail + 1, scale**2, 3, padding=1)
-        self.to_chroma = nn.Conv2d(channels, 2 * scale**2, 3, padding=1)
+        self.to_luma = nn.Conv2d(channels, scale**2, 3, padding=1)
+        self.to_chroma = nn.Conv2d(channels, 2 * scale**2, 3, padding=1, stride=2)
         for layer in (self.to_luma, self.to_chroma):
             nn.init.normal_(layer.weight, std=1e-3)
             nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
 
-    def forward(self, features: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-        """features (N, C, H/2, W/2), y (N, 1, H, W) to luma (N, 1, sH, sW), chroma (N, 2, sH/2, sW/2)."""
-        detail = F.pixel_shuffle(torch.relu(self.to_detail(features)), 2)
-        luma = F.pixel_shuffle(self.to_luma(torch.cat([detail, y - 0.5], 1)), self.scale)
-        return luma, F.pixel_shuffle(self.to_chroma(features), self.scale)
+    def forward(self, features: Tensor) -> Picture:
+        """See the class; nearly zero at first."""
+        return self.to_luma(features), self.to_chroma(features)
 
 
 class Best(nn.Module):
     """Bidirectional recurrent restoration of 4:2:0 video; shapes as for `Fast`.
 
     `back` runs from the last frame to the first and gives what each frame is told of its future (N, *later);
-    `step` runs from the first to the last. The state holds the first stage's state, the features of the frame before
-    and, with `key`, those of the last I or P frame, all on the half grid.
+    `step` runs from the first to the last. The state holds the enlarged luma of the frame before (space to depth), the
+    first stage's state, the features of the frame before and, with `key`, those of the last I or P frame, all on the
+    LR grid.
     """
+
+    FIRST = 8  # channels of the first stage's state on the LR grid
+    base_y: Tensor
+    base_uv: Tensor
 
     def __init__(self, options: BestOptions = BestOptions()) -> None:
         super().__init__()
         o = self.options = options
-        self.first = Fast(FastOptions(o.scale, o.first_channels, o.first_blocks, qp=o.qp))
-        seen = 3 * 4 + 2 + o.qp + 3 * o.kinds + 4 * o.motion
+        seen = 3 + 2 + o.qp + 3 * o.kinds
         self.flow = Flow(o.flow_channels, o.groups)
         if o.backward:
             self.into_back = nn.Conv2d(seen + o.channels, o.channels, 3, padding=1)
             self.back_blocks = nn.Sequential(*(Residual(o.channels) for _ in range(o.back_blocks)))
             self.back_heads = Heads(o.channels, o.scale)
-        features = (1 + o.key + o.backward) * o.channels
-        self.into = nn.Conv2d(seen + o.first_channels + features, o.channels, 3, padding=1)
+        if o.first:
+            self.first = Fast(FastOptions(o.scale, qp=o.qp))
+        told = (1 + o.key + o.backward) * o.channels + (1 + o.first) * o.scale**2 + o.first * self.FIRST
+        self.into = nn.Conv2d(seen + told, o.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(Residual(o.channels) for _ in range(o.blocks)))
         self.heads = Heads(o.channels, o.scale)
+        self.register_buffer("base_y", bicubic_kernel(o.scale, 1), persistent=False)
+        self.register_buffer("base_uv", bicubic_kernel(o.scale, 2), persistent=False)
 
     @property
     def codec(self) -> tuple[str, ...]:
@@ -111,19 +117,20 @@ class Best(nn.Module):
 
     @property
     def state(self) -> tuple[int, int]:
-        """Channels of the state, on the half grid."""
-        return self.options.first_channels + self.options.channels * (1 + self.options.key), 2
+        """Channels of the state, on the LR grid."""
+        o = self.options
+        return o.scale**2 + self.FIRST * o.first + o.channels * (1 + o.key), 1
 
     @property
     def later(self) -> tuple[int, int] | None:
-        """Channels of what a frame is told of its future, on the half grid."""
-        return (self.options.channels, 2) if self.options.backward else None
+        """Channels of what a frame is told of its future, on the LR grid."""
+        return (self.options.channels, 1) if self.options.backward else None
 
     @property
     def halo(self) -> int:
         """LR pixels around a tile that its result depends on, for motion of up to 16 LR pixels a frame."""
-        cells = 3 * 4 + 3 * 2 + 3 + 8 + 2 + 2 * max(self.options.blocks, self.options.back_blocks) + 2
-        return 2 * cells
+        cells = 3 * 4 + 3 * 2 + 3  # the flow's three levels
+        return 2 * cells + 16 + 2 * max(self.options.blocks, self.options.back_blocks) + 4
 
     @property
     def align(self) -> int:
@@ -132,56 +139,83 @@ class Best(nn.Module):
 
     def fuse(self) -> Best:
         """The form for inference, in place: branches of the first stage fused, heads of the backward pass dropped."""
-        self.first.fuse()
+        if self.options.first:
+            self.first.fuse()
         if self.options.backward:
             del self.back_heads
         return self
 
-    def _seen(self, y: Tensor, uv: Tensor, codec: Tensor) -> tuple[Tensor, Tensor]:
-        """All inputs on the half grid, and luma of the three frames unshuffled (N, 12, H/2, W/2)."""
-        luma = F.pixel_unshuffle(y - 0.5, 2)
-        return torch.cat([luma, uv - 0.5, codec], 1), luma
+    def _seen(self, y: Tensor, uv: Tensor, codec: Tensor) -> Tensor:
+        """All inputs on the LR grid: luma of three frames, chroma, quantisers, types."""
+        still = codec[:, : codec.shape[1] - 4 * self.options.motion]
+        side = F.interpolate(torch.cat([uv - 0.5, still], 1), scale_factor=2.0, mode="nearest")
+        return torch.cat([y - 0.5, side], 1)
 
-    def _vectors(self, codec: Tensor, future: bool) -> Tensor | None:
-        """The codec's vectors to the past or the future in cells, if the network reads them."""
-        if not self.options.motion:
-            return None
-        return codec[:, -2:] * CELLS if future else codec[:, -4:-2] * CELLS
+    def _warped(self, y: Tensor, codec: Tensor, planes: Tensor, there: int) -> tuple[Tensor, Tensor]:
+        """Features of frame t - 1 (there 0) or t + 1 (there 2) as frame t sees them, and the flow on the half grid."""
+        vectors = None
+        if self.options.motion:
+            vectors = (codec[:, -2:] if there else codec[:, -4:-2]) * CELLS
+        here, other = (F.pixel_unshuffle(y[:, t : t + 1] - 0.5, 2) for t in (1, there))
+        flow, flows = self.flow(here, other, vectors)
+        return warp_groups(planes, double(flows, planes)).to(planes.dtype), flow
 
     def back(self, y: Tensor, uv: Tensor, codec: Tensor, later: Tensor) -> Tensor:
         """What the frame before is told, from this frame and what it is told itself; see the class."""
         return self._back(y, uv, codec, later)[0]
 
     def _back(self, y: Tensor, uv: Tensor, codec: Tensor, later: Tensor) -> tuple[Tensor, Tensor]:
-        seen, luma = self._seen(y, uv, codec)
-        flow, flows = self.flow(luma[:, 4:8], luma[:, 8:12], self._vectors(codec, future=True))
-        features = torch.relu(self.into_back(torch.cat([seen, warp_groups(later, flows).to(seen.dtype)], 1)))
+        later, flow = self._warped(y, codec, later, 2)
+        features = torch.relu(self.into_back(torch.cat([self._seen(y, uv, codec), later], 1)))
         return self.back_blocks(features), flow
 
     def step(
         self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor, later: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Restore one frame; `later` is what `back` gave for this very frame."""
-        base, more, state, _ = self._step(y, uv, codec, state, later)
-        return base[0] + more[0], base[1] + more[1], state
+        (luma, chroma), _, state, _ = self._step(y, uv, codec, state, later)
+        return luma, chroma, state
 
     def _step(
         self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor, later: Tensor | None
     ) -> tuple[Picture, Picture, Tensor, Tensor]:
-        """The first stage's picture, what is added to it, the next state, the flow to the frame before."""
+        """The picture, the one it began with, the next state, the flow to the frame before."""
         o = self.options
-        seen, luma = self._seen(y, uv, codec)
-        own, past = state[:, : o.first_channels], state[:, o.first_channels :]
-        luma_base, chroma_base, own = self.first.step(y, uv, codec[:, : int(o.qp)], own)
-        flow, flows = self.flow(luma[:, 4:8], luma[:, 0:4], self._vectors(codec, future=False))
-        past = warp_groups(past, flows).to(seen.dtype)
+        luma, own, past = state.split([o.scale**2, o.first * self.FIRST, o.channels * (1 + o.key)], 1)
+        past, flow = self._warped(y, codec, past, 0)
+        base, own = self._base(y, uv, codec, own)
         told = [] if later is None else [later]
-        features = self.blocks(torch.relu(self.into(torch.cat([seen, own, past, *told], 1))))
-        following = [own, features]
+        told += [self._moved(luma, flow).to(y.dtype), own]
+        told += [F.pixel_unshuffle(base[0] - 0.5, o.scale)] if o.first else []
+        features = self.blocks(torch.relu(self.into(torch.cat([self._seen(y, uv, codec), past, *told], 1))))
+        luma, chroma = self._added(self.heads(features), base)
+        # The first frame's past is zeros, so that what is fed back must be zero in the mean as well.
+        following = [F.pixel_unshuffle(luma - 0.5, o.scale), own, features]
         if o.key:
             poor = codec[:, o.qp + 2 : o.qp + 3] if o.kinds else torch.zeros_like(uv[:, :1])  # ones on B frames
+            poor = F.interpolate(poor, scale_factor=2.0, mode="nearest")
             following.append(poor * past[:, o.channels :] + (1 - poor) * features)
-        return (luma_base, chroma_base), self.heads(features, y[:, 1:2]), torch.cat(following, 1), flow
+        return (luma, chroma), base, torch.cat(following, 1), flow
+
+    def _moved(self, luma: Tensor, flow: Tensor) -> Tensor:
+        """Enlarged luma (N, s^2, H, W), space to depth, warped on its own grid by a flow on the half grid."""
+        scale = self.options.scale
+        fine = F.interpolate(flow * 2 * scale, scale_factor=2.0 * scale, mode="bilinear", align_corners=False)
+        return F.pixel_unshuffle(warp(F.pixel_shuffle(luma, scale), fine), scale)
+
+    def _base(self, y: Tensor, uv: Tensor, codec: Tensor, own: Tensor) -> tuple[Picture, Tensor]:
+        """The picture to begin with, luma (N, 1, sH, sW) and chroma (N, 2, sH/2, sW/2), and the first stage's state."""
+        o = self.options
+        if o.first:
+            luma, chroma, own = self.first.step(y, uv, codec[:, : int(o.qp)], F.pixel_unshuffle(own, 2))
+            return (luma, chroma), F.pixel_shuffle(own, 2)
+        luma, chroma = enlarge(y[:, 1:2], self.base_y), enlarge(uv, self.base_uv)
+        return (F.pixel_shuffle(luma, o.scale), F.pixel_shuffle(chroma, o.scale)), own
+
+    def _added(self, more: Picture, base: Picture) -> Picture:
+        """What the heads add, with the picture to begin with."""
+        luma, chroma = (b + F.pixel_shuffle(m, self.options.scale) for m, b in zip(more, base, strict=True))
+        return luma, chroma
 
     def forward(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> Restored:
         """Restore T consecutive frames: y (N, T+2, H, W), uv (N, T, 2, H/2, W/2), codec (N, T, C, H/2, W/2)."""
@@ -189,28 +223,24 @@ class Best(nn.Module):
         flows: list[tuple[Tensor, int, int]] = []
         laters: list[Tensor | None] = [None] * count
         if self.options.backward:
-            later = state.new_zeros(len(y), self.options.channels, *uv.shape[-2:])
+            later = state.new_zeros(len(y), self.options.channels, *y.shape[-2:])
             for t in reversed(range(count)):
                 later, flow = self._back(y[:, t : t + 3], uv[:, t], codec[:, t], later)
                 laters[t] = later
                 flows += [(flow, t + 1, t)] if t + 1 < count else []
-        bases, mores = [], []
+        pictures, bases = [], []
         for t in range(count):
-            base, more, state, flow = self._step(y[:, t : t + 3], uv[:, t], codec[:, t], state, laters[t])
+            picture, base, state, flow = self._step(y[:, t : t + 3], uv[:, t], codec[:, t], state, laters[t])
+            pictures.append(picture)
             bases.append(base)
-            mores.append(more)
             flows += [(flow, t - 1, t)] if t else []
-        base, more = clip(bases), clip(mores)
-        # While training: what the backward pass alone would add to the picture, so that it learns early.
+        # While training: what the backward pass alone would make of the picture, so that it learns early.
         early = [
-            self.back_heads(later, y[:, t + 1 : t + 2])
-            for t, later in enumerate(laters)
+            self._added(self.back_heads(later), (base[0].detach(), base[1].detach()))
+            for later, base in zip(laters, bases, strict=True)
             if self.training and later is not None
         ]
-        auxiliary = [
-            (base[0].detach() + told[0], base[1].detach() + told[1]) for told in ([clip(early)] if early else [])
-        ]
-        return Restored(base[0] + more[0], base[1] + more[1], state, auxiliary, flows)
+        return Restored(*clip(pictures), state, [clip(early)] if early else [], flows)
 
 
 def clip(pictures: list[Picture]) -> Picture:
