@@ -291,6 +291,7 @@ def test_noise_is_measured(surface: Float, noise: float) -> None:
     [
         (1, "holds 1 frame; at least 3 are needed"),
         (2, "holds 2 frames; at least 3 are needed"),
+        ("tiny", "Frames of 80x20, as .* has, are too small; 32 pixels a side are needed"),
         ("flat", "of which 0 can be used and 3 are needed: 8 of one brightness everywhere"),
         ("noise", "of which 1 can be used and 3 are needed: 3 with nothing that other frames show"),
         ("leaving", "5 cut by the edge of the picture.*; if it is a surface, choose that mode"),
@@ -301,6 +302,7 @@ def test_what_cannot_be_stacked_is_refused(
 ) -> None:
     rng = np.random.default_rng(0)
     given = {
+        "tiny": [surface[:20, :80]] * 4,
         "flat": [np.full((60, 80), 0.4, np.float32)] * 8,
         "noise": [0.4 + 0.03 * rng.standard_normal((60, 80), np.float32) for _ in range(4)],
         "leaving": [luminance(np.pad(body[:, 60 + 8 * n :], ((0, 0), (0, 60 + 8 * n), (0, 0)))) for n in range(5)],

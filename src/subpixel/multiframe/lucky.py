@@ -28,6 +28,7 @@ Float = npt.NDArray[np.float32]
 Shifts = Mapping[int, npt.NDArray[np.float32]]  # (dx, dy) of each frame by its index
 Tell = Callable[[str, int, int | None], None]
 
+SMALLEST = 32  # pixels a side, twice the window by which local motion is found
 FIRST = 5  # frames by which the mode and the first reference are chosen
 FAINT = np.float32(1e-6)  # the weight of the reference in a mean, for pixels that no frame shows
 UNSURE = 0.5  # pixels of predicted error of local motion that are worth a warning
@@ -96,6 +97,11 @@ def lucky(recording: Recording, options: Options = Options(), *, tell: Tell | No
     UsageError for options out of range.
     """
     _check(options)
+    if min(recording.size) < SMALLEST:
+        size = "x".join(map(str, recording.size[::-1]))
+        raise InputError(
+            f"Frames of {size}, as {recording.name} has, are too small; {SMALLEST} pixels a side are needed."
+        )
     tell = tell or (lambda _stage, _done, _of: None)
     first = [picture for _, picture in itertools.islice(recording.read(range(FIRST)), FIRST)]
     mode = guess_mode(first) if options.mode == "auto" else options.mode
