@@ -132,7 +132,7 @@ class AlignFuse:
         import cv2
 
         before = picture = picture + self.decimation.project(small - self.decimation.shrink(picture))
-        tensor = _tensor(picture, SPREAD * self.decimation.scale) if min(picture.shape) > 4 else None
+        tensor = _tensor(picture, self.decimation.scale) if min(picture.shape) > 4 else None
         for _ in range(steps):
             ahead = np.asarray(cv2.addWeighted(picture, 1 + MOMENTUM, before, -MOMENTUM, 0), np.float32)
             if tensor is not None:
@@ -231,17 +231,19 @@ def _resized(plane: Float32, like: Float32) -> Float32:
     return np.asarray(cv2.resize(plane, like.shape[::-1], interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-def _tensor(picture: Float32, spread: float) -> tuple[Float32, Float32, Float32]:
+def _tensor(picture: Float32, scale: int) -> tuple[Float32, Float32, Float32]:
     """`diffusion_tensor` of the picture halved, which is as good and six times as fast.
 
-    Halving takes part of the slopes away; they are counted as 0.7 of what they are between neighbours of the half.
+    Halving takes part of the slopes away; they are counted as 0.7 of what they are between neighbours of the half. The
+    fewer samples a frame leaves open, the less is left to smoothing: all at scale 4, a fifth at 2, nothing at 1.
     """
     import cv2
 
     height, width = picture.shape
     half = cv2.resize(picture, ((width + 1) // 2, (height + 1) // 2), interpolation=cv2.INTER_AREA)
-    found = diffusion_tensor(np.asarray(half * np.float32(0.7)), spread / 2, blur=_blurred)
-    return tuple(_resized(part, picture[1:, 1:]) for part in found)  # type: ignore[return-value]
+    found = diffusion_tensor(np.asarray(half * np.float32(0.7)), SPREAD * scale / 2, blur=_blurred)
+    weight = np.float32((scale**2 - 1) / 15)
+    return tuple(_resized(weight * part, picture[1:, 1:]) for part in found)  # type: ignore[return-value]
 
 
 def _blurred(plane: Float32, sigma: float) -> Float32:
