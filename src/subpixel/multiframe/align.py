@@ -78,7 +78,7 @@ def align(
     gains = _gains(frames, reference)
     notes: list[str] = []
     if motions is None:
-        motions = _registered(frames, reference, model, robust)
+        motions = _registered(frames, reference, gains, model, robust)
         notes = [f"{f.name}: {m.warning}" for f, m in zip(frames, motions, strict=True) if m.warning]
     sources = [Source(f, m, m.inverse(), g) for f, m, g in zip(frames, motions, gains, strict=True)]
     first = frames[reference]
@@ -102,38 +102,38 @@ def _gain(reference: Float, source: Source) -> float:
     return ratio if 1 / FLICKER < ratio / source.gain < FLICKER else source.gain
 
 
-def _registered(frames: list[Frame], reference: int, model: str, robust: bool) -> list[Motion]:
+def _registered(frames: list[Frame], reference: int, gains: list[float], model: str, robust: bool) -> list[Motion]:
     if model != "auto" and model not in MODELS:
         raise UsageError(f"There is no model {model!r}; choose auto, {', '.join(MODELS)}.")
     seen = view(frames[reference])
-    chosen = _chosen(frames, reference, seen) if model == "auto" else cast(Model, model)
-    motions = []
-    for index, frame in enumerate(frames):
-        if index == reference:
-            motions.append(Motion("shift"))
-            continue
-        motions.append(_motion(seen, frame, chosen, robust))
-    return motions
+    others = [k for k in range(len(frames)) if k != reference]
+    chosen = cast(Model, model)
+    if model == "auto":
+        ends = sorted({others[0], others[-1]} & {0, len(frames) - 1})
+        bent = (_is_bent(seen, frames[k], gains[k]) for k in ends)
+        chosen = "homography" if any(bent) else "shift"
+    found = {k: _motion(seen, frames[k], gains[k], chosen, robust) for k in others}
+    return [found.get(k, Motion("shift")) for k in range(len(frames))]
 
 
-def _motion(seen: Float, frame: Frame, model: Model, robust: bool = False) -> Motion:
+def _motion(seen: Float, frame: Frame, gain: float, model: Model, robust: bool = False) -> Motion:
+    """The motion of a frame, which is `gain` times as bright: what is white in one is cut off in both."""
+    moving = view(frame)
+    if abs(gain - 1) > 0.02:
+        seen, moving = (np.minimum(plane, 0.98) for plane in (seen * max(gain, 1), moving / min(gain, 1)))
     try:
-        return register(seen, view(frame), model, robust=robust)
+        return register(seen, moving, model, robust=robust)
     except InputError as error:
         raise InputError(f"{frame.name} cannot be registered. {error}") from error
 
 
-def _chosen(frames: list[Frame], reference: int, seen: Float) -> Model:
-    """ "homography" if the frames at the ends of the burst moved by more than a shift, else "shift"."""
-    height, width = frames[reference].size
+def _is_bent(seen: Float, frame: Frame, gain: float) -> bool:
+    """Whether a frame moved by more than a shift."""
+    height, width = frame.size
     corners = np.array([(0, 0), (width, 0), (0, height), (width, height), (width / 2, height / 2)])
-    for index in sorted({0, len(frames) - 1} - {reference}):
-        rich = _motion(seen, frames[index], "homography")
-        plain = _motion(seen, frames[index], "shift")
-        apart = np.sqrt(((rich.points(corners) - plain.points(corners)) ** 2).sum(1).mean())
-        if apart > BENT + 3 * rich.rmse:
-            return "homography"
-    return "shift"
+    rich, plain = _motion(seen, frame, gain, "homography"), _motion(seen, frame, gain, "shift")
+    apart = float(np.sqrt(((rich.points(corners) - plain.points(corners)) ** 2).sum(1).mean()))
+    return apart > BENT + 3 * rich.rmse
 
 
 def _gains(frames: list[Frame], reference: int) -> list[float]:
