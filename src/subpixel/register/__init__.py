@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 
 from subpixel.errors import InputError, UsageError
-from subpixel.register import dense, features, gradient, peaks, planes
+from subpixel.register import dense, features, gradient, neural, peaks, planes
 from subpixel.register.gradient import Fit, How
 from subpixel.register.groups import simplified
 from subpixel.register.motion import MODELS, Array, Float32, Float64, Model, Motion, grid
@@ -161,8 +161,9 @@ def _flow(reference: Float32, moving: Float32, method: Method, start: Motion | N
     """A flow from another one, or from the affine motion that explains most."""
     if start is not None and start.flow is not None:
         return dense.refine(reference, moving, start.flow, how)
-    whole = _fit(reference, moving, "affine", method, start, dataclasses.replace(how, robust=True))
-    return dense.refine(reference, moving, dense.search(reference, moving, whole.matrix), how)
+    search, begin = (neural.search, "gradient") if method == "neural" else (dense.search, method)
+    whole = _fit(reference, moving, "affine", begin, start, dataclasses.replace(how, robust=True))
+    return dense.refine(reference, moving, search(reference, moving, whole.matrix), how)
 
 
 def _judged(fit: Fit, matrix: Float64) -> Fit:

@@ -1,12 +1,17 @@
-"""Dense flow: a coarse search, then local Gauss-Newton with a Gaussian window on blurred pictures.
+"""Dense flow: a coarse search, then Gauss-Newton for a mesh that bends little.
 
-The start is DIS (Kroeger, Timofte, Dai & Van Gool, ECCV 2016); the refinement Lucas & Kanade (IJCAI 1981) at every
-pixel, as precise as the noise within its window allows.
+The start is DIS (Kroeger, Timofte, Dai & Van Gool, ECCV 2016). The refinement is a free-form deformation, a flow of
+cubic B-splines (Rueckert et al., IEEE Trans. Medical Imaging 18, 1999), fitted to blurred pictures under a prior of its
+Laplacian, so that a turn or a zoom costs nothing; noise tells how much a bend costs. Strong bends cost less than their
+square, so that things may move apart.
 """
 
 from __future__ import annotations
 
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +21,16 @@ from subpixel.register.gradient import BLUR, MARGIN, Fit, How, likeness, tukey
 from subpixel.register.motion import Float32, Float64
 from subpixel.register.planes import blurred, gradients
 
-WINDOW = 5.0  # pixels, standard deviation of the window around each pixel
+MESH = 6  # pixels between the nodes
+BEND = 0.07  # 1 / pixel: the Laplacian that a flow is expected to have, until it is known
+BENDS = (0.01, 0.1)
+SPREAD = 7.0  # bends come in stretches of so many pixels, root of their area: to a prior of pixels they look larger
 STEPS = 8
-CORRELATED = 10.0  # pixels over which residuals of blurred pictures are one: measured, see bench/registration.py
+ROUNDS = 40  # of conjugate gradients in each step
+CORRELATED = 4.0  # pixels over which residuals of blurred pictures are as one
+MISFIT = 1.9  # actual over predicted errors, measured by bench/registration.py: smoothing errs too, not noise alone
+LEAST_NOISE = 1e-6  # of pictures of unit contrast
+ENOUGH = 2e-3  # pixels, root of the mean square: a smaller step is the last one
 
 
 def search(reference: Float32, moving: Float32, start: Float64) -> Float32:
@@ -42,9 +54,12 @@ def refine(reference: Float32, moving: Float32, flow: Float32, how: How) -> Fit:
     across, down = gradients(smooth)
     height, width = reference.shape
     x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)[:, None]
-    gain, bias = 1.0, 0.0
-    for step in range(STEPS):
-        seen, inside = spline.at(x + flow[..., 0], y + flow[..., 1], MARGIN)
+    mesh = Mesh(height, width)
+    nodes = mesh.fitted(flow)
+    gain, bias, bend = 1.0, 0.0, BEND
+    for _ in range(STEPS):
+        flow = mesh.flow(nodes)
+        seen, inside = spline.at(x + flow[0], y + flow[1], MARGIN)
         weights = inside if how.mask is None else inside * how.mask.ravel()
         if how.photometric:
             gain, bias = levels(smooth, seen, weights)
@@ -52,14 +67,16 @@ def refine(reference: Float32, moving: Float32, flow: Float32, how: How) -> Fit:
         if how.robust:
             weights = tukey(error.ravel(), weights)
         plane = weights.reshape(height, width)
-        tensor, floor = _tensor(across, down, plane)
-        found = _solved(tensor, floor, [blurred(plane * slope * error, WINDOW) for slope in (across, down)])
-        flow = flow + np.clip(found / gain, -1, 1)
-        if step < STEPS - 1:
-            flow = _smoothed(flow, tensor, floor)
-    error = gain * smooth + bias - seen
-    rmse = _predicted(across, down, error, plane, tensor, floor) / gain
-    return Fit(np.eye(3), rmse, gain, bias, likeness(smooth, seen, weights), flow.astype(np.float32))
+        noise = CORRELATED * float(1.4826 * np.median(np.abs(error[plane > 0]))) ** 2 + LEAST_NOISE
+        tensor = plane * gain**2 * np.stack([across * across, across * down, down * down])
+        step = mesh.step(nodes, tensor, np.stack([plane * gain * s * error for s in (across, down)]), noise, bend)
+        nodes = nodes + np.clip(step, -1, 1)
+        bend = mesh.bend(nodes)
+        if float(np.mean(np.square(step))) < ENOUGH**2:
+            break
+    alike = likeness(smooth, seen, weights)
+    rmse = _predicted(tensor, noise, bend) / max(alike, 0.01)
+    return Fit(np.eye(3), rmse, gain, bias, alike, np.ascontiguousarray(np.moveaxis(mesh.flow(nodes), 0, 2)))
 
 
 def levels(reference: Float32, moving: Float32, weights: Float32) -> tuple[float, float]:
@@ -77,40 +94,106 @@ def levels(reference: Float32, moving: Float32, weights: Float32) -> tuple[float
     return gain, bias
 
 
-def _tensor(across: Float32, down: Float32, weights: Float32) -> tuple[tuple[Float32, Float32, Float32], float]:
-    """The structure tensor (xx, xy, yy) in the window of each pixel, and what stands for no structure."""
-    xx, xy, yy = (blurred(weights * product, WINDOW) for product in (across * across, across * down, down * down))
-    return (xx, xy, yy), 1e-3 * float((xx + yy).mean()) + 1e-20
+class Mesh:
+    """Cubic B-splines with MESH pixels between their nodes, over a picture (height, width) and one node beyond."""
+
+    def __init__(self, height: int, width: int) -> None:
+        self.down, self.across = _splines(height), _splines(width)
+
+    def flow(self, nodes: Float32) -> Float32:
+        """(2, H, W) of nodes (2, h, w)."""
+        return np.stack([self.down @ (self.across @ plane.T).T for plane in nodes]).astype(np.float32, copy=False)
+
+    def gathered(self, planes: Float32) -> Float32:
+        """(2, h, w) of planes (2, H, W): the transpose of `flow`."""
+        return np.stack([self.down.T @ (self.across.T @ p.T).T for p in planes]).astype(np.float32, copy=False)
+
+    def fitted(self, flow: Float32) -> Float32:
+        """Nodes (2, h, w) whose flow comes near one of (H, W, 2)."""
+        planes = np.ascontiguousarray(np.moveaxis(flow, 2, 0))
+        diagonal = np.maximum(self.gathered(np.ones_like(planes)), 1e-3)
+
+        def apply(nodes: Float32) -> Float32:
+            return self.gathered(self.flow(nodes)) + np.float32(1e-3 * MESH**2) * _laplacian(_laplacian(nodes))
+
+        return conjugate(apply, self.gathered(planes), diagonal)
+
+    def bend(self, nodes: Float32) -> float:
+        """The Laplacian (1 / pixel) to expect of a flow, by that of most of its nodes."""
+        found = np.hypot(*_laplacian(nodes)) / MESH**2
+        return float(np.clip(SPREAD * np.median(found), *BENDS))
+
+    def step(self, nodes: Float32, tensor: Float32, sides: Float32, noise: float, usual: float) -> Float32:
+        """What least squares adds to the nodes: tensor and sides of each pixel, and the Laplacian of the whole.
+
+        noise: the variance of a residual, times the pixels over which it is one; usual: the Laplacian to expect.
+        """
+        xx, xy, yy = tensor
+        bend = _laplacian(nodes) / MESH**2
+        # A node stands for MESH x MESH pixels.
+        weight = 1 / np.sqrt(1 + np.square(bend).sum(0) / np.float32(5 * usual) ** 2)
+        stiff = np.asarray(noise / usual**2 * MESH**2 * weight, np.float32)
+
+        def apply(change: Float32) -> Float32:
+            d = self.flow(change)
+            data = self.gathered(np.stack([xx * d[0] + xy * d[1], xy * d[0] + yy * d[1]]))
+            return np.asarray(data + _laplacian(stiff * _laplacian(change)) / MESH**4, np.float32)
+
+        squares = np.asarray(0.23 * self.gathered(np.stack([xx, yy])) + 20 / MESH**4 * stiff, np.float32)
+        right = self.gathered(sides) - _laplacian(np.asarray(stiff * bend, np.float32)) / MESH**2
+        return conjugate(apply, np.asarray(right, np.float32), squares)
 
 
-def _solved(tensor: tuple[Float32, Float32, Float32], floor: float, sides: list[Float32]) -> Float32:
-    """(H, W, 2): the step of each pixel; nearly none where its window shows nothing."""
-    xx, xy, yy = tensor[0] + floor, tensor[1], tensor[2] + floor
-    determinant = xx * yy - xy * xy
-    dx, dy = yy * sides[0] - xy * sides[1], xx * sides[1] - xy * sides[0]
-    return np.stack([dx / determinant, dy / determinant], 2)
+@functools.lru_cache(maxsize=8)
+def _splines(size: int) -> Any:
+    """A sparse matrix (size, nodes): the values of the cubic B-splines at the pixels of a row."""
+    from scipy import sparse
+
+    place = np.arange(size) / MESH
+    first = np.floor(place).astype(int)
+    t = place - first
+    values = np.stack([(1 - t) ** 3, 3 * t**3 - 6 * t**2 + 4, -3 * t**3 + 3 * t**2 + 3 * t + 1, t**3]) / 6
+    columns = first + np.arange(4)[:, None]
+    rows = np.broadcast_to(np.arange(size), columns.shape)
+    return sparse.csr_matrix((values.ravel().astype(np.float32), (rows.ravel(), columns.ravel())))
 
 
-def _smoothed(flow: Float32, tensor: tuple[Float32, Float32, Float32], floor: float) -> Float32:
-    """A flow whose pixels without structure follow their neighbours with structure."""
-    xx, xy, yy = tensor
-    weakest = (xx + yy) / 2 - np.sqrt(np.square(xx - yy) / 4 + xy * xy) + 0.01 * floor
-    total = blurred(weakest, WINDOW / 2)
-    return np.stack([blurred(weakest * flow[..., axis], WINDOW / 2) / total for axis in (0, 1)], 2)
+def _laplacian(planes: Float32) -> Float32:
+    """Of planes (2, h, w); the border is repeated, so that the operator is its own transpose."""
+    import cv2
+
+    return np.stack([cv2.Laplacian(plane, cv2.CV_32F, borderType=cv2.BORDER_REPLICATE) for plane in planes])
 
 
-def _predicted(
-    across: Float32, down: Float32, error: Float32, weights: Float32, tensor: tuple[Float32, ...], floor: float
-) -> float:
-    """The 2-D RMSE over the picture from the scatter of the residuals within each window."""
-    xx, xy, yy = tensor[0] + floor, tensor[1], tensor[2] + floor
-    energy = weights * np.square(error)
-    share = CORRELATED / (4 * math.pi * WINDOW**2)
-    narrow = WINDOW / math.sqrt(2)
-    sxx, sxy, syy = (
-        share * blurred(energy * product, narrow) for product in (across * across, across * down, down * down)
-    )
-    determinant = np.square(xx * yy - xy * xy)
-    var_x = (yy * yy * sxx - 2 * yy * xy * sxy + xy * xy * syy) / determinant
-    var_y = (xx * xx * syy - 2 * xx * xy * sxy + xy * xy * sxx) / determinant
-    return math.sqrt(max(float((var_x + var_y).mean()), 0.0))
+def conjugate(apply: Callable[[Float32], Float32], right: Float32, diagonal: Float32) -> Float32:
+    """The solution of a positive system by conjugate gradients, its diagonal as preconditioner."""
+    solution = np.zeros_like(right)
+    rest = right.copy()
+    eased = rest / diagonal
+    way = eased.copy()
+    power = float(np.vdot(rest, eased))
+    enough = 1e-6 * power
+    for _ in range(ROUNDS):
+        if power <= enough:
+            break
+        image = apply(way)
+        length = np.float32(power / max(float(np.vdot(way, image)), 1e-30))
+        solution += length * way
+        rest -= length * image
+        eased = rest / diagonal
+        before, power = power, float(np.vdot(rest, eased))
+        way = eased + np.float32(power / before) * way
+    return solution
+
+
+def _predicted(tensor: Float32, noise: float, bend: float) -> float:
+    """The 2-D RMSE over the picture: that of the posterior, averaged over pixels.
+
+    The Green's function of m + s times the squared Laplacian is 1 / (8 sqrt(m s)) at 0; m is an eigenvalue of the
+    tensor (3, H, W), s the noise over the square of the bend to expect; the variance is the noise times that.
+    """
+    xx, xy, yy = (blurred(plane, MESH) for plane in tensor)
+    middle, apart = (xx + yy) / 2, np.sqrt(np.square(xx - yy) / 4 + xy * xy)
+    floor = 1e-3 * float(middle.mean()) + 1e-20
+    variance = [math.sqrt(noise) * bend / (8 * np.sqrt(np.maximum(m, floor))) for m in (middle + apart, middle - apart)]
+    return MISFIT * math.sqrt(float((variance[0] + variance[1]).mean()))

@@ -20,6 +20,7 @@ from subpixel.register.planes import blurred, gradients, reduced
 
 BLUR = 1.1  # pixels, until noise and aliasing are known
 MARGIN = 4  # pixels at the border that blur and interpolation make up
+INNER = (slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
 ENOUGH = 2e-5  # pixels: a smaller step is the last one
 ROUGHLY = 1e-2  # pixels: the same where another descent follows
 STEPS = 30
@@ -147,44 +148,55 @@ def shift(reference: Float32, moving: Float32, start: Float64, how: How) -> Fit:
     fit = Fit(start, math.inf)
     while step > 2 and fit is not LOST:
         small = dataclasses.replace(fit, matrix=rescaled(fit.matrix, 1 / step))
-        fit, _ = _shift(reduced(reference, step), reduced(moving, step), small, _masked(how, step), BLUR, ROUGHLY)
+        fit, _ = at_level(reduced(reference, step), reduced(moving, step), small, _masked(how, step), BLUR, ROUGHLY)
         fit = fit if fit is LOST else dataclasses.replace(fit, matrix=rescaled(fit.matrix, step))
         step //= 4
     if fit is not LOST:
-        fit, residual = _shift(reference, moving, fit, how, BLUR, ROUGHLY)
+        fit, _ = at_level(reference, moving, fit, how, BLUR, ROUGHLY)
     if fit is not LOST:
-        fit, _ = _shift(reference, moving, fit, how, best_blur(residual, BLUR), ENOUGH)
+        blur = best_blur(residual(reference, moving, fit), BLUR)
+        fit, _ = at_level(reference, moving, fit, how, blur, ENOUGH)
     return fit
 
 
-def _shift(reference: Float32, moving: Float32, fit: Fit, how: How, blur: float, enough: float) -> tuple[Fit, Float32]:
-    """A shift at one level, to `enough` pixels, and the samples' residuals (h, w) without blur."""
+def at_level(
+    reference: Float32, moving: Float32, fit: Fit, how: How, blur: float, enough: float
+) -> tuple[Fit, Solution | None]:
+    """A shift at one level, to `enough` pixels from a fit that is right to two; its error is told where that is ENOUGH.
+
+    None with LOST where the pictures do not overlap any more.
+    """
     smooth, other = blurred(reference, blur), blurred(moving, blur)
     slopes = gradients(smooth)
-    inner = (slice(MARGIN, -MARGIN),) * 2
     for _ in range(4):
         cut = round(fit.matrix[0, 2]), round(fit.matrix[1, 2])
         if min(side - abs(c) for side, c in zip(reference.shape, reversed(cut), strict=True)) < LEAST:
-            return LOST, smooth
+            return LOST, None
         here, there = overlap(reference.shape, cut)
         look = functools.partial(_shifted, np.ascontiguousarray(other[there]), cut)
-        rows = np.stack([slope[here][inner].ravel() for slope in slopes])
-        chosen = None if how.mask is None else how.mask[here][inner].ravel().astype(np.float32)
-        found = descend(Problem(smooth[here][inner], rows, look, _moved, chosen), fit, how, enough)
+        rows = np.stack([slope[here][INNER].ravel() for slope in slopes])
+        chosen = None if how.mask is None else how.mask[here][INNER].ravel().astype(np.float32)
+        found = descend(Problem(smooth[here][INNER], rows, look, _moved, chosen), fit, how, enough)
         fit = Fit(found.matrix, math.inf, found.gain, found.bias, fit.likeness)
         if max(abs(fit.matrix[0, 2] - cut[0]), abs(fit.matrix[1, 2] - cut[1])) < 1:
             break
-    alike = likeness(smooth[here][inner], found.seen, found.weights)
-    if enough == ENOUGH:
-        return dataclasses.replace(fit, likeness=alike, rmse=predicted(np.trace(found.covariance(2)), alike)), smooth
-    raw, _ = _shifted(np.ascontiguousarray(moving[there]), cut, fit.matrix)
-    return dataclasses.replace(fit, likeness=alike), fit.gain * reference[here][inner] + fit.bias - raw
+    alike = likeness(smooth[here][INNER], found.seen, found.weights)
+    rmse = predicted(float(np.trace(found.covariance(2))), alike) if enough == ENOUGH else math.inf
+    return dataclasses.replace(fit, likeness=alike, rmse=rmse), found
+
+
+def residual(reference: Float32, moving: Float32, fit: Fit) -> Float32:
+    """What a shift leaves of two planes (H, W) without blur: (h, w), the border left out."""
+    cut = round(fit.matrix[0, 2]), round(fit.matrix[1, 2])
+    here, there = overlap(reference.shape, cut)
+    seen, _ = _shifted(np.ascontiguousarray(moving[there]), cut, fit.matrix)
+    return np.asarray(fit.gain * reference[here][INNER] + fit.bias - seen, np.float32)
 
 
 def _shifted(theirs: Float32, cut: tuple[int, int], matrix: Float64) -> tuple[Float32, None]:
     """What is seen at a shift, the border left out; `theirs` is cut already by whole pixels."""
     across, down = (float(np.clip(matrix[axis, 2] - cut[axis], -4, 4)) for axis in (0, 1))
-    return sampling.sampled(theirs, across, down)[MARGIN:-MARGIN, MARGIN:-MARGIN], None
+    return sampling.sampled(theirs, across, down)[INNER], None
 
 
 def _moved(step: Float64) -> Float64:
@@ -236,8 +248,7 @@ def _warped(spline: sampling.Spline, shape: tuple[int, int], matrix: Float64) ->
 def _framed(mask: Array | None, shape: tuple[int, ...]) -> Float32:
     """Weights (H W,) of a mask, 0 at the border of the picture."""
     weights = np.zeros(shape, np.float32)
-    inner = (slice(MARGIN, -MARGIN),) * 2
-    weights[inner] = 1 if mask is None else mask[inner]
+    weights[INNER] = 1 if mask is None else mask[INNER]
     return weights.ravel()
 
 
