@@ -25,13 +25,14 @@ DOUBT = 0.3  # how many noise powers speak for a picture that is not blurred at 
 LEAST = 0.05  # sum of squared responses below which a frequency is not divided by
 
 
-def accumulate(stack: Float, noise: noises.Noise, *, tile: int = TILE) -> tuple[Float, Float]:
+def accumulate(stack: Float, noise: noises.Noise, *, tile: int | None = None) -> tuple[Float, Float]:
     """What pictures (N, H, W, C) on one grid show together, (H, W, C), and the share each has in it, (N,), sum 1.
 
-    noise: (a, b) of variance = a * signal + b of the samples; tile: even, in pixels. Besides the stack it takes memory
-    for the result and some tiles.
+    noise: (a, b) of variance = a * signal + b of the samples; tile: even, in pixels, by default `TILE`, or half of it
+    for small pictures. Besides the stack it takes memory for the result and some tiles.
     """
     count, height, width, channels = stack.shape
+    tile = tile or (TILE if min(height, width) >= 2 * TILE else TILE // 2)
     out = np.zeros((height + 2 * tile, width + 2 * tile, channels), np.float32)
     shares = np.zeros(count)
     step = tile // 2

@@ -24,7 +24,7 @@ COARSE, PART = 4.0, 32.0  # sigmas, in pixels, of the blur and of the windows in
 WORTH = 0.8  # of what a simpler motion leaves over: what a more flexible one must stay below to be taken
 LEVELS = (1.0, 2.0, 4.0)  # sigmas, in pixels of half the size, at which a frame may be blurrier than the other
 WINDOW = 3.0  # sigma of the neighbourhood in which frames must agree, in the same
-UNLIKE = 0.35  # of the local contrast's square: a larger difference is a thing that moved
+UNLIKE = 0.2  # of the local contrast's square: a larger difference is a thing that moved
 CERTAIN = 5.0  # variances of the noise that a squared difference must exceed
 SOFT = 0.7  # sigma of a blur before sharpness is measured, and what it leaves of white noise in squared gradients
 GRAIN = (1 - math.exp(-1 / (4 * SOFT**2))) / (math.pi * SOFT**2)
@@ -54,7 +54,7 @@ def align(reference: Float, frame: Float, noise: noises.Noise) -> Aligned:
     a * signal + b of the samples. Raises InputError where the two have nothing in common.
     """
     mine, theirs = luma(reference), luma(frame)
-    best: tuple[float, Motion, Float, npt.NDArray[np.bool_]] | None = None
+    best: tuple[float, Motion, float, Float, npt.NDArray[np.bool_]] | None = None
     for model in MODELS:
         try:
             motion = _motion(mine, theirs, model)
@@ -63,15 +63,15 @@ def align(reference: Float, frame: Float, noise: noises.Noise) -> Aligned:
                 raise
             continue
         seen, valid = _warped(frame, motion)
+        gain = _gain(mine, luma(seen), valid)
+        seen = seen / np.float32(gain)
         left = stray(mine, luma(seen), valid)
         if best is None or left < WORTH * best[0]:
-            best = left, motion, seen, valid
+            best = left, motion, gain, seen, valid
         if left < STRAY:
             break
     assert best is not None
-    left, motion, seen, valid = best
-    gain = _gain(mine, luma(seen), valid)
-    seen = seen / np.float32(gain)
+    left, motion, gain, seen, valid = best
     grain = noise[0] / frame.shape[2], noise[1] / frame.shape[2]
     trust = agreement(mine, luma(seen), valid, grain)
     return Aligned(reference + trust[..., None] * (seen - reference), motion, gain, left, float(1 - trust.mean()))
@@ -86,9 +86,9 @@ def luma(picture: Float) -> Float:
 def _motion(mine: Float, theirs: Float, model: Model) -> Motion:
     """A motion of this model; a flow is sought at half the size, as precise as it needs to be for local motion."""
     if model != "flow":
-        return register(mine, theirs, model, robust=model != "shift")
+        return register(mine, theirs, model, photometric=True)
     height, width = mine.shape
-    small = register(_halved(mine), _halved(theirs), "flow", robust=True)
+    small = register(_halved(mine), _halved(theirs), "flow", photometric=True, robust=True)
     assert small.flow is not None
     import cv2
 
