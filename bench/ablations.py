@@ -65,7 +65,11 @@ SHAPES = {
     "best": {"channels": 16, "blocks": 4, "back_blocks": 2},
     "frvsr": {"channels": 32, "blocks": 5, "flow_channels": 16},
 }
-STAGES = {"fast": {}, "best": {"warp": 0.05, "auxiliary": 0.1, "space": "rgb", "batch": 3, "crop": 56}, "frvsr": {"warp": 0.05}}
+STAGES = {
+    "fast": {},
+    "best": {"warp": 0.05, "auxiliary": 0.1, "space": "rgb", "batch": 3, "crop": 56},
+    "frvsr": {"warp": 0.05},
+}
 HINTS: dict[str, dict[str, Any]] = {
     "all hints": {},
     "no quantisers": {"qp": None},
