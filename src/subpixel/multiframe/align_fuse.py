@@ -37,7 +37,7 @@ MOMENTUM = 0.8  # Polyak (1964), as in `upsample.edge`
 SPREAD = 0.4  # Gaussian over which edge directions are averaged, in small pixels
 ROUNDING = 1 / 12  # variance of rounding to code values
 DRIFT = 1.0  # variance that aligning adds with each frame
-TEMPORARIES = 14  # large float32 planes at work at once
+PLANES = 26  # large float32 luma planes that there is room for, measured
 
 
 @dataclasses.dataclass(slots=True)
@@ -90,7 +90,7 @@ class AlignFuse:
 
     def memory(self, width: int, height: int, tile: int = 0) -> int:  # noqa: ARG002
         """An upper guess at the bytes it takes for pictures of this size."""
-        return 4 * (TEMPORARIES + 4) * width * height * self.decimation.scale**2
+        return 4 * PLANES * width * height * self.decimation.scale**2
 
     def __call__(self, frame: Frame) -> Frame:
         """The frame `scale` times as large, of the same format; quantisers and motion vectors are dropped."""
