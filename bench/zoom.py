@@ -1,6 +1,6 @@
 """What losses make of zoom pairs that do not quite lie together: every figure and the picture of docs/zoom.md.
 
-python bench/zoom.py [--photos FOLDER] [--steps 1200] [--seed 0] [--pictures docs/zoom] [--quick]
+python bench/zoom.py [--photos FOLDER] [--steps 3000] [--seed 0] [--pictures docs/zoom] [--quick]
 
 Makes pairs of photographs (zoom_pairs.py) in which the wide lens sees things displaced by a smooth random parallax,
 lays them onto each other by `subpixel pairs --no-warp`, and trains one small network by several recipes on what that
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import tempfile
 import time
 from pathlib import Path
@@ -27,12 +28,24 @@ import figures
 import zoom_pairs
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state, zoom
+from subpixel.learn.clips import write_pair
 from subpixel.learn.train import train
+from subpixel.multiframe import pairs
 from subpixel.register import register, warp
 
 Array = npt.NDArray[Any]
+SCALE = 2
+CROP = 64
 KNOTS = 160  # tele pixels between the knots of the parallax
-NETWORK = {"name": "fast", "channels": 24, "blocks": 3, "recurrent": False, "look_ahead": False, "qp": False}
+NETWORK = {
+    "name": "fast",
+    "scale": SCALE,
+    "channels": 24,
+    "blocks": 3,
+    "recurrent": False,
+    "look_ahead": False,
+    "qp": False,
+}
 BASE = {"batch": 6, "frames": 1, "windows": 1, "crop": 24, "rate": 2e-3, "final_rate": 1e-5, "warmup": 0}
 
 
@@ -74,22 +87,30 @@ def displaced(rng: np.random.Generator, height: int, width: int, pixels: float) 
 
 
 def stores(photos: list[Array], folder: Path, seed: int, pixels: float) -> dict[str, Path]:
-    """Pairs of these photographs, two of each, as three stores: by homography alone, by tiles too, without parallax."""
-    for name, amount in (("moved", pixels), ("still", 0.0)):
+    """Pairs of these photographs, two of each, as three stores: by homography alone, by tiles too, without parallax.
+
+    All of the common parts, also what `subpixel pairs` would leave out because parallax has displaced it.
+    """
+    for name, (amount, follow) in {
+        "homography": (pixels, False),
+        "warped": (pixels, True),
+        "still": (0, False),
+    }.items():
         rng = np.random.default_rng(seed)
         for k, photo in enumerate(photos * 2):
             flow = displaced(rng, *photo.shape[:2], pixels)
-            made = zoom_pairs.make(photo, rng, flow if amount else None)
-            for side in ("tele", "wide"):
-                path = folder / "pictures" / name / side / f"{k}.png"
-                path.parent.mkdir(parents=True, exist_ok=True)
-                cv2.imwrite(str(path), np.rint(getattr(made, side)[..., ::-1] * 255).astype(np.uint8))
-    made_of = {"homography": ("moved", False), "warped": ("moved", True), "still": ("still", False)}
-    for store, (source, follow) in made_of.items():
-        couples = zoom.couples([folder / "pictures" / source / side for side in ("tele", "wide")])
-        for outcome in zoom.build(couples, folder / store, scale=zoom_pairs.SCALE, crop=32, follow=follow):
-            print(f"{store}: {outcome}", flush=True)
-    return {store: folder / store for store in made_of}
+            made = zoom_pairs.make(photo, rng, flow if amount else None, SCALE)
+            found = pairs.align(made.tele, made.wide, scale=SCALE, follow=follow)
+            print(f"{name} {k}: parallax {found.parallax:.2f} px, {found.psnr:.1f} dB", flush=True)
+            sides = (found.sharp, SCALE), (found.low, 1)
+            for n, (top, left) in enumerate(
+                itertools.product(*(zoom.starts(side, CROP) for side in found.low.shape[:2]))
+            ):
+                cuts = [p[top * s : (top + CROP) * s, left * s : (left + CROP) * s] for p, s in sides]
+                sharp, low = map(zoom.frame, cuts)
+                facts = {"source": str(k), "scene": str(k), "scale": SCALE, "crf": 0.0}
+                write_pair(folder / name / f"{k}.{n}", [sharp], [low], facts)
+    return {path.name: path for path in folder.iterdir()}
 
 
 def trained(way: Way, folders: dict[str, Path], out: Path, steps: int, seed: int) -> Any:
@@ -128,9 +149,9 @@ def tests(photos: list[Array], seed: int) -> list[tuple[Array, Array]]:
     rng = np.random.default_rng([seed, 1])
     found = []
     for photo in photos:
-        made = zoom_pairs.make(photo, rng)
+        made = zoom_pairs.make(photo, rng, None, SCALE)
         height, width = (n // 2 * 2 for n in made.wide.shape[:2])
-        fine = made.fine[: height * zoom_pairs.SCALE, : width * zoom_pairs.SCALE].astype(np.float32)
+        fine = made.fine[: height * SCALE, : width * SCALE].astype(np.float32)
         found.append((made.wide[:height, :width], zoom.frame(fine).planes[0].astype(np.float32) / 255))
     return found
 
@@ -145,7 +166,7 @@ def main() -> None:
     """Command line of this file."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--photos", type=Path)
-    options.add_argument("--steps", type=int, default=1200)
+    options.add_argument("--steps", type=int, default=3000)
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--parallax", type=float, default=1.5, help="RMS of either component, tele pixels")
     options.add_argument("--pictures", type=Path, default=Path("docs/zoom"))
@@ -169,7 +190,7 @@ def main() -> None:
         print(lines[-1], flush=True)
 
     with tempfile.TemporaryDirectory() as work:
-        folders = stores(seen, Path(work), given.seed, given.parallax)
+        folders = stores(seen, Path(work) / "stores", given.seed, given.parallax)
         untrained = state.build(recipes.parse({"network": NETWORK, "stages": [{"steps": 1, "warmup": 0}]}, "")).eval()
         note("bicubic", [restored(untrained, low) for low, _ in asked], 0)
         for name, way in WAYS.items():

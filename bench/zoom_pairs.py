@@ -63,7 +63,7 @@ def photographs(folder: Path | None) -> list[Array]:
     return made
 
 
-def make(photo: Array, rng: np.random.Generator, flow: Array | None = None) -> Made:
+def make(photo: Array, rng: np.random.Generator, flow: Array | None = None, scale: int = SCALE) -> Made:
     """A pair from a photograph; flow: (h, w, 2), parallax: how far away the wide lens sees things, in tele pixels."""
     height, width = photo.shape[:2]
     middle = np.array([(width - 1) / 2, (height - 1) / 2])
@@ -80,10 +80,10 @@ def make(photo: Array, rng: np.random.Generator, flow: Array | None = None) -> M
     planes = [map_coordinates(photo[..., c], [where[..., 1], where[..., 0]], order=5, mode="mirror") for c in range(3)]
     sharp = np.clip(np.stack(planes, -1), 0, 1)
     gamma, gain, bias = rng.uniform(0.9, 1.1), rng.uniform(0.8, 1.2), rng.uniform(-0.02, 0.02)
-    low, fine = (gain * light**gamma + bias for light in (render.shrunk(sharp, SCALE).astype(np.float64), sharp))
+    low, fine = (gain * light**gamma + bias for light in (render.shrunk(sharp, scale).astype(np.float64), sharp))
     low = low + rng.normal(0, 2 / 255, low.shape)
     tele = photo[MARGIN:-MARGIN, MARGIN:-MARGIN] + rng.normal(0, 1 / 255, (height - 2 * MARGIN, width - 2 * MARGIN, 3))
-    finer = np.array([[SCALE, 0, SCALE / 2 - 0.5], [0, SCALE, SCALE / 2 - 0.5], [0, 0, 1]])
+    finer = np.array([[scale, 0, scale / 2 - 0.5], [0, scale, scale / 2 - 0.5], [0, 0, 1]])
     cut = np.array([[1, 0, -MARGIN], [0, 1, -MARGIN], [0, 0, 1]])
     return Made(quantised(tele), quantised(low), cut @ matrix @ finer, fine)
 

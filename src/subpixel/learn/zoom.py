@@ -133,8 +133,8 @@ def _pair(couple: Couple, number: int, store: Path, scale: int, crop: int, follo
     height, width = found.low.shape[:2]
     fits = _fits(found)
     written = 0
-    for top in _starts(height, crop):
-        for left in _starts(width, crop):
+    for top in starts(height, crop):
+        for left in starts(width, crop):
             if not fits[top : top + crop, left : left + crop].all():
                 continue
             place = {"crop": [found.place[0] + left, found.place[1] + top, crop, crop]}
@@ -165,7 +165,7 @@ def _fits(found: Aligned) -> npt.NDArray[np.bool_]:
     return fits
 
 
-def _starts(size: int, crop: int) -> list[int]:
+def starts(size: int, crop: int) -> list[int]:
     """Even places of as many crops as there is room for beside each other, evenly spread."""
     count = size // crop
     return [2 * int(k) for k in np.linspace(0, (size - crop) // 2, count)] if count else []

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from subpixel.errors import InputError
 from subpixel.multiframe import parallax, tone
-from subpixel.multiframe.render import luma, refine, shrunk
+from subpixel.multiframe.render import luma, refine, rendered, shrunk
 from subpixel.register import Motion, warp
 
 Array = npt.NDArray[Any]
@@ -42,8 +42,8 @@ class Aligned:
     picture's colours. zoom: how many times larger the tele picture shows things. motion: from sharp's grid to the tele
     picture. error: its predicted RMS error in HR pixels, without that of the flow. flow: (scale H, scale W, 2), what
     tiles show beyond the homography, in HR pixels, (dx, dy) as in Motion. trusted: (rows, columns), whether a tile
-    shows the same in both; tiles overlap by half. psnr: of low against the shrunk sharp, dB, in trusted tiles.
-    sharpness: gradient energy of sharp over that of low enlarged.
+    shows the same in both, the flow followed; tiles overlap by half. psnr: of low against the shrunk sharp, dB, in
+    trusted tiles. sharpness: gradient energy of sharp over that of low enlarged.
     """
 
     low: Float32
@@ -167,11 +167,13 @@ def _finish(
     """What the tiles say, and the pictures themselves; raises InputError where these do not fit."""
     height, width = low.shape[:2]
     flow = parallax.residual(source, low, motion, scale)
-    whole = parallax.followed(motion, flow) if follow else motion
+    followed = parallax.followed(motion, flow)
+    whole = followed if follow else motion
     sharp, _ = warp(source, whole, shape=(height * scale, width * scale), fill=0.0)
     small = shrunk(sharp, scale)
+    judged = small if follow else shrunk(rendered(source, followed, (height, width), scale)[0], scale)
     grid = parallax.tiles(height, width, parallax.SIDE)
-    trusted = parallax.fitting(luma(low), luma(small), grid)
+    trusted = parallax.fitting(luma(low), luma(judged), grid)
     if trusted.mean() < _TRUSTED:
         raise InputError(
             f"only {100 * trusted.mean():.0f} % of the common part look alike: something moved, or one is out of focus"
