@@ -73,7 +73,7 @@ def test_bursts_are_files_or_a_folder_of_one_kind(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is a single frame"):
         load_burst([tmp_path / "f0.dng"])
     pictures.save(tmp_path / "a.png", MOSAIC)
-    with pytest.raises(InputError, match="is RAW and .* is not"):
+    with pytest.raises(InputError, match=r"is RAW and .* is not"):
         load_burst([tmp_path / "f0.dng", tmp_path / "a.png"])
     with pytest.raises(InputError, match=r"none\.dng' cannot be read: no such file"):
         load_burst([tmp_path / "none.dng", tmp_path / "f0.dng"])

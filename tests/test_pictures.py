@@ -107,9 +107,13 @@ def test_other_endings_and_depths_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_failing_encoder_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), pictures.replacing(tmp_path / "a.png") as unfinished:
-        unfinished.write_bytes(b"half")
-        raise RuntimeError
+    def half() -> None:
+        with pictures.replacing(tmp_path / "a.png") as unfinished:
+            unfinished.write_bytes(b"half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        half()
     assert list(tmp_path.iterdir()) == []
 
 

@@ -278,6 +278,8 @@ def test_bad_requests_get_one_sentence() -> None:
         register(SMALL, SMALL, method="magic")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="'phase' finds a shift only, no affine"):
         register(SMALL, SMALL, "affine", "phase")
+    with pytest.raises(UsageError, match="'neural' finds a flow only, no shift"):
+        register(SMALL, SMALL, method="neural")
     with pytest.raises(InputError, match=r"The mask has the shape \(3, 3\)"):
         register(SMALL, SMALL, mask=np.ones((3, 3)))
     with pytest.raises(InputError, match="The mask leaves 0 pixels"):

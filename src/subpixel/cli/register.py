@@ -90,7 +90,9 @@ def register(
 
 def _white(mask: Picture) -> Array:
     """(height, width) bool: where a picture is white."""
-    return (mask.data.reshape(*mask.size, -1) > 0.5).all(2, keepdims=True)[..., 0]
+    import numpy as np
+
+    return np.asarray((mask.data.reshape(*mask.size, -1) > 0.5).all(2))
 
 
 def _bits(path: Path, bits: int) -> int:

@@ -181,7 +181,7 @@ class Best(nn.Module):
     ) -> tuple[Picture, Picture, Tensor, Tensor]:
         """The picture, the one it began with, the next state, the flow to the frame before."""
         o = self.options
-        luma, own, past = state.split([o.scale**2, o.first * self.FIRST, o.channels * (1 + o.key)], 1)
+        luma, own, past = torch.split(state, [o.scale**2, o.first * self.FIRST, o.channels * (1 + o.key)], 1)
         past, flow = self._warped(y, codec, past, 0)
         base, own = self._base(y, uv, codec, own)
         told = [] if later is None else [later]

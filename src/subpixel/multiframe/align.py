@@ -81,14 +81,18 @@ def align(
         motions = _registered(frames, reference, gains, model, robust)
         notes = [f"{f.name}: {m.warning}" for f, m in zip(frames, motions, strict=True) if m.warning]
     sources = [Source(f, m, m.inverse(), g) for f, m, g in zip(frames, motions, gains, strict=True)]
-    first = frames[reference]
-    if isinstance(first, Mosaic) or first.linear:
-        there = guide(first)
-        sources = [dataclasses.replace(s, gain=_gain(there, s)) if s.frame is not first else s for s in sources]
+    first, there = frames[reference], guide(frames[reference])
+    linear = isinstance(first, Mosaic) or first.linear
+    for index, source in enumerate(sources):
+        ratio = _ratio(there, source) if index != reference else 1.0
+        if not 1 / FLICKER < ratio / source.gain < FLICKER:
+            raise _unequal(source.frame, first, ratio)
+        if linear:
+            sources[index] = dataclasses.replace(source, gain=ratio)
     return Aligned(sources, notes)
 
 
-def _gain(reference: Float, source: Source) -> float:
+def _ratio(reference: Float, source: Source) -> float:
     """How much brighter the frame is than the reference's guide where both see the same, by the median of its pixels.
 
     Exposure times are nominal and lamps flicker by some per cent: what the file says is where to look, no more.
@@ -96,10 +100,14 @@ def _gain(reference: Float, source: Source) -> float:
     there, seen = aligned_guide(reference, source)
     there, frame = there.mean(-1), guide(source.frame).mean(-1)
     bright = seen & (there > 0.02) & (there < 0.9) & (frame > 0.02) & (frame < 0.9)
-    if bright.sum() < 100:
-        return source.gain
-    ratio = float(np.median(frame[bright] / there[bright]))
-    return ratio if 1 / FLICKER < ratio / source.gain < FLICKER else source.gain
+    return float(np.median(frame[bright] / there[bright])) if bright.sum() >= 100 else source.gain
+
+
+def _unequal(frame: Frame, first: Frame, ratio: float) -> InputError:
+    return InputError(
+        f"{frame.name} is {ratio:.2f} times as bright as {first.name}, and the files do not say how they were exposed, "
+        "or not rightly; give frames of one exposure."
+    )
 
 
 def _registered(frames: list[Frame], reference: int, gains: list[float], model: str, robust: bool) -> list[Motion]:
@@ -151,11 +159,8 @@ def _gains(frames: list[Frame], reference: int) -> list[float]:
                 )
             return told
     for frame, look in zip(frames, looks, strict=True):
-        if not 1 / FLICKER < look < FLICKER:
-            raise InputError(
-                f"{frame.name} is {look:.2f} times as bright as {frames[reference].name}, and the files do not say how "
-                "they were exposed; give frames of one exposure."
-            )
+        if not 0.5 < look < 2:  # what the motion brings in and out of sight changes the mean too; `align` looks closer
+            raise _unequal(frame, frames[reference], look)
     return [1.0] * len(frames)
 
 

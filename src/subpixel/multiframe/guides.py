@@ -87,9 +87,11 @@ def view(frame: Frame) -> Float:
     """
     if isinstance(frame, Mosaic) and len(frame.pattern) == 2:
         mix = np.array([0.25, 0.5, 0.25], np.float32)
-        return cv2.sepFilter2D(frame.data, -1, mix, mix, borderType=cv2.BORDER_REFLECT_101)
+        mixed: Float = cv2.sepFilter2D(frame.data, -1, mix, mix, borderType=cv2.BORDER_REFLECT_101)
+        return mixed
     if isinstance(frame, Mosaic):
-        return cv2.resize(guide(frame).mean(-1), frame.size[::-1], interpolation=cv2.INTER_LINEAR)
+        mean: Float = cv2.resize(guide(frame).mean(-1), frame.size[::-1], interpolation=cv2.INTER_LINEAR)
+        return mean
     return frame.data
 
 

@@ -40,8 +40,8 @@ STAGE = 0.02  # pixels, root mean square along an axis: no stage is taken to be 
 SPREAD = 16  # pixels between the places where brightness is compared; it is blurred by a sigma of half of it
 DARK, BRIGHT = 0.02, 0.9  # between which it is
 MOVED = 0.1  # share of a shot that may be left out as moved without a warning
-BLUR = 1.5  # sigma in pixels of what is compared to find what moved
-SURE, SLACK, HIDDEN = 8.0, 0.2, 0.02  # variances of noise, pixels, share of the finer detail's power that explain it
+BLUR = 2.0  # sigma in pixels of what is compared to find what moved
+SURE, SLACK, HIDDEN = 8.0, 0.2, 0.5  # variances of noise, pixels, share of the finer detail's power that explain it
 MARGIN = 9  # pixels, side of the square that a moved pixel takes with it
 
 

@@ -73,7 +73,7 @@ def _weighed(
         peak = values if values.ndim == 2 else values.max(-1)
         kept = np.where(peak > 0.98, 0, kept)
     factor = np.float32((balance(frame)[channel] if channel >= 0 else 1) / gain)
-    signal = cv2.blur(values, (3, 3), borderType=cv2.BORDER_REFLECT_101)
+    signal = cv2.blur(values, (9, 9), borderType=cv2.BORDER_REFLECT_101)  # so wide that no sample sets its own weight
     if signal.ndim == 3:
         signal = signal.mean(-1)
     return values * factor, kept * np.float32(unit) / (factor**2 * variance(signal, noise))

@@ -57,7 +57,7 @@ def register(
     (a turn too), "similarity" (and an enlargement), "affine", "homography" (a plane seen from elsewhere) or "flow"
     (each pixel for itself). method: "gradient" is Gauss-Newton on interpolated pictures, the most precise; "peak" (a
     parabola), "foroosh" and "phase" take a shift from the top of a correlation; "feature" starts Gauss-Newton from
-    matched features; "neural" weighs pictures by a small network in front of Gauss-Newton.
+    matched features; "neural" begins a flow at what the motion network inside `best` finds.
     start: a motion to begin at, right to some pixels. photometric: estimate gain and bias too. robust: things that move
     otherwise do not count (Tukey's biweight). mask: (H, W), true where the reference's pixels count.
 
@@ -116,6 +116,8 @@ def _check_request(model: Model, method: Method, start: Motion | None) -> None:
         raise UsageError(f"There is no method {method!r}; choose {', '.join(METHODS)}.")
     if method in PEAKS and model != "shift":
         raise UsageError(f"The method {method!r} finds a shift only, no {model}; use gradient or feature.")
+    if method == "neural" and model != "flow":
+        raise UsageError(f"The method 'neural' finds a flow only, no {model}; use gradient.")
     if start is not None and start.flow is not None and model != "flow":
         raise UsageError(f"A flow cannot start the model {model!r}; give a motion with a matrix.")
 
@@ -161,7 +163,8 @@ def _flow(reference: Float32, moving: Float32, method: Method, start: Motion | N
     """A flow from another one, or from the affine motion that explains most."""
     if start is not None and start.flow is not None:
         return dense.refine(reference, moving, start.flow, how)
-    search, begin = (neural.search, "gradient") if method == "neural" else (dense.search, method)
+    search = neural.search if method == "neural" else dense.search
+    begin: Method = "gradient" if method == "neural" else method
     whole = _fit(reference, moving, "affine", begin, start, dataclasses.replace(how, robust=True))
     return dense.refine(reference, moving, search(reference, moving, whole.matrix), how)
 
