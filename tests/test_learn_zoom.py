@@ -71,6 +71,12 @@ def test_it_is_trained_on_by_every_loss(built: tuple[Path, list[zoom.Outcome]], 
     assert all(np.isfinite(line["main"]) for line in lines)
 
 
+def test_low_confidence_is_a_warning() -> None:
+    unsure = zoom.Outcome("a.png", "b.png", clips=3, error=0.47)
+    assert unsure.warning == "a.png, b.png: how they lie is sure to 0.47 HR pixels only."
+    assert zoom.Outcome("a.png", "b.png", clips=3, error=0.3).warning == ""
+
+
 def test_names_without_counterpart(photos: Path, tmp_path: Path) -> None:
     lone = tmp_path / "lone"
     lone.mkdir()

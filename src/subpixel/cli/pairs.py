@@ -48,6 +48,8 @@ def pairs(
                 f"{100 * o.alike:.0f} % of the tiles alike, {o.psnr:.1f} dB, {o.sharpness:.1f} times as sharp, "
                 f"{o.clips} clips"
             )
+        if o.warning:
+            print(f"warning: {o.warning}", file=sys.stderr)
     rejected = sum(bool(outcome.reason) for outcome in outcomes)
     if rejected:
         raise BatchError(f"{rejected} of {len(outcomes)} pairs were rejected; the clips of the others are in {output}.")

@@ -26,6 +26,7 @@ from subpixel.video.source import images, shown
 from subpixel.video.write import writing
 
 REPORT = "report.json"
+LOW_CONFIDENCE = 0.4  # HR pixels of predicted error
 Couple = tuple[Path, Path]
 
 
@@ -49,6 +50,13 @@ class Outcome:
     alike: float = 0.0
     psnr: float = 0.0
     sharpness: float = 0.0
+
+    @property
+    def warning(self) -> str:
+        """A sentence where the pair was kept, but is not to be relied on."""
+        if self.reason or self.error <= LOW_CONFIDENCE:
+            return ""
+        return f"{self.tele}, {self.wide}: how they lie is sure to {self.error:.2f} HR pixels only."
 
 
 def couples(given: Sequence[Path]) -> list[Couple]:

@@ -29,6 +29,7 @@ LEAST_ZOOM = 1.2  # below, both lenses are taken for the same
 LEAST_SIDE = 64  # LR pixels of the common part
 _FEATURES = 4000  # at most, of a picture
 _INLIERS = 6  # features that must agree
+_UNSURE = 1.0  # HR pixels of predicted error
 _TRUSTED = 0.25  # share of the tiles that must fit
 _SHARPER = 1.1  # gradient energy that the tele picture must have over the enlarged wide one
 
@@ -88,6 +89,10 @@ def align(tele: Array, wide: Array, *, scale: int = 4, follow: bool = True) -> A
     source, pitch = _reduced(tele, scale / zoom)
     matrix = pitch @ np.linalg.inv(found) @ _from_fine(place, scale)
     motion = refine(source, low, Motion("homography", matrix / matrix[2, 2]), scale)
+    if motion.rmse > _UNSURE:
+        raise InputError(
+            f"how they lie is sure to {motion.rmse:.1f} HR pixels only; take them of something with texture"
+        )
     aligned = _finish(source, low, motion, scale, follow, place, zoom)
     larger = Motion("affine", np.asarray(np.linalg.inv(pitch), np.float64))
     return dataclasses.replace(aligned, motion=aligned.motion.then(larger))
