@@ -169,9 +169,9 @@ def at_level(
     smooth, other = blurred(reference, blur), blurred(moving, blur)
     slopes = gradients(smooth)
     for _ in range(4):
-        cut = round(fit.matrix[0, 2]), round(fit.matrix[1, 2])
-        if min(side - abs(c) for side, c in zip(reference.shape, reversed(cut), strict=True)) < LEAST:
+        if _apart(reference.shape, fit):
             return LOST, None
+        cut = round(fit.matrix[0, 2]), round(fit.matrix[1, 2])
         here, there = overlap(reference.shape, cut)
         look = functools.partial(_shifted, np.ascontiguousarray(other[there]), cut)
         rows = np.stack([slope[here][INNER].ravel() for slope in slopes])
@@ -180,9 +180,16 @@ def at_level(
         fit = Fit(found.matrix, math.inf, found.gain, found.bias, fit.likeness)
         if max(abs(fit.matrix[0, 2] - cut[0]), abs(fit.matrix[1, 2] - cut[1])) < 1:
             break
+    if _apart(reference.shape, fit):
+        return LOST, None
     alike = likeness(smooth[here][INNER], found.seen, found.weights)
     rmse = predicted(float(np.trace(found.covariance(2))), alike) if enough == ENOUGH else math.inf
     return dataclasses.replace(fit, likeness=alike, rmse=rmse), found
+
+
+def _apart(shape: tuple[int, ...], fit: Fit) -> bool:
+    """Whether a shift leaves less than LEAST pixels of a side in common."""
+    return any(side - abs(round(fit.matrix[axis, 2])) < LEAST for axis, side in enumerate(reversed(shape)))
 
 
 def residual(reference: Float32, moving: Float32, fit: Fit) -> Float32:
