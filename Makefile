@@ -50,7 +50,7 @@ bench: .venv/dev.stamp .venv/bench.stamp
 # torch first and alone, so that its version is settled before anything that depends on it.
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
 	$(PIP) torch==2.13.0
-	$(PIP) --editable '.[dev,train,openvino,zoo,cluster,multiframe,challenge]'
+	$(PIP) --editable '.[dev,train,openvino,zoo,cluster,multiframe,challenge,site]'
 	@touch $@ .venv/base.stamp
 
 .venv/bench.stamp: bench/requirements.txt .venv/dev.stamp
