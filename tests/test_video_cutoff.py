@@ -33,7 +33,14 @@ FILES = {
     "nothing but a mark": (EBML[:4], 0),
     "whole list": (struct.pack("<4sI4s", b"RIFF", 34, b"AVI ") + bytes(30), 0),
     "cut list": (struct.pack("<4sI4s", b"RIFF", 34, b"AVI ") + bytes(21), 8),
-    "another kind": (b"YUV4MPEG2 W1 H1\n", 0),
+    "whole frames": (b"YUV4MPEG2 W5 H3\n" + 2 * (b"FRAME\n" + bytes(15 + 12)), 0),
+    "cut frame": (b"YUV4MPEG2 W5 H3 C420jpeg\n" + b"FRAME Ip\n" + bytes(27) + b"FRAME\n" + bytes(20), 7),
+    "cut frame of ten bits": (b"YUV4MPEG2 W4 H2 C422p10\n" + b"FRAME\n" + bytes(20), 12),
+    "cut frame with opacity": (b"YUV4MPEG2 C444alpha W4 H2\n" + b"FRAME\n" + bytes(31), 1),
+    "cut frame of grey": (b"YUV4MPEG2 W4 H2 Cmono16 F25:1\n" + b"FRAME\n" + bytes(10), 6),
+    "frames of another length": (b"YUV4MPEG2 W5 H3\n" + 2 * (b"FRAME\n" + bytes(26)), 0),
+    "frames of no size": (b"YUV4MPEG2 F25:1\nFRAME\n" + bytes(26), 0),
+    "another kind": (b"GIF89a, or so it says", 0),
     "nothing": (b"", 0),
 }
 
