@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import stat
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,14 +13,16 @@ from typing import Any
 from subpixel.errors import UsageError
 
 PREFIX = "SUBPIXEL_"
+OTHERS = frozenset({"SUBPIXEL_TRACEBACK"})  # of the program, not of the site
+LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Environment:
     """folder: of the database and files (SQLite and local files). url: what people write into a browser. secret: signs
     sessions. database: DATABASE_URL, "" for SQLite in the folder. mail: smtp://user:password@host:port, or "" for
-    the console. storage: s3://bucket?endpoint=URL, or "" for files in the folder. proxies: number of trusted
-    reverse proxies.
+    the console. storage: s3://bucket?endpoint=URL, or "" for files in the folder. truth: where the truth lies, which
+    only workers may read; by default in the folder. proxies: number of trusted reverse proxies.
     """
 
     folder: Path
@@ -29,33 +32,95 @@ class Environment:
     mail: str = ""
     sender: str = "contest@localhost"
     storage: str = ""
+    truth: Path | None = None
     proxies: int = 0
+
+    @property
+    def host(self) -> str:
+        """The site's name or address."""
+        return urllib.parse.urlsplit(self.url).hostname or ""
 
     @property
     def local(self) -> bool:
         """Whether only this machine reaches the site: a trial, which may go without TLS."""
-        return urllib.parse.urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+        return self.host in LOCAL
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no log may hold: the secret, and the passwords in addresses, as written and as meant."""
+        written = [urllib.parse.urlsplit(address).password or "" for address in (self.database, self.mail)]
+        every = [self.secret, *written, *map(urllib.parse.unquote, written)]
+        return tuple(dict.fromkeys(one for one in every if one))
 
 
 def read(values: Mapping[str, str] = os.environ) -> Environment:
-    """The environment's SUBPIXEL_FOLDER, _URL, _SECRET, _MAIL, _SENDER, _STORAGE, _PROXIES, and DATABASE_URL.
+    """The environment's SUBPIXEL_FOLDER, _URL, _SECRET, _MAIL, _SENDER, _STORAGE, _TRUTH, _PROXIES, and DATABASE_URL.
 
-    Raises UsageError for what is missing, unknown or unsafe: no TLS or a short secret where others reach the site.
+    Raises UsageError for what is missing, unknown or unsafe, such as no TLS where others reach the site.
     """
     known = {field.name: PREFIX + field.name.upper() for field in dataclasses.fields(Environment)}
     known["database"] = "DATABASE_URL"
+    unknown = sorted({name for name in values if name.startswith(PREFIX)} - set(known.values()) - OTHERS)
+    if unknown:
+        raise UsageError(f"{unknown[0]} is no setting of the site; there are {', '.join(sorted(known.values()))}.")
     given: dict[str, Any] = {field: values[name] for field, name in known.items() if values.get(name)}
     for field in ("folder", "url", "secret"):
         if field not in given:
             raise UsageError(f"{known[field]} is not set; `subpixel challenge serve` sets it, other servers must.")
-    given["folder"] = Path(given["folder"]).absolute()
-    given["proxies"] = int(given.get("proxies", 0))
+    for field in {"folder", "truth"} & given.keys():
+        given[field] = Path(given[field]).absolute()
+    given["proxies"] = _count(given.get("proxies", "0"))
     site = Environment(**given)
-    if not site.local and not site.url.startswith("https://"):
-        raise UsageError(f"{PREFIX}URL = {site.url} has no TLS; write https://..., and see the page on deployment.")
-    if len(set(site.secret)) < 10 or len(site.secret) < 40:
-        raise UsageError(f"{PREFIX}SECRET is too easy to guess; use `openssl rand -hex 32`.")
+    _refuse_guessable(site)
+    _refuse_address(site)
+    _refuse_public(site)
+    _refuse_storage(site)
+    database(site)
+    mail(site)
     return site
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) > 9:
+        raise UsageError(f"{PREFIX}PROXIES is the number of reverse proxies in front, 0 to 9, not {text!r}.")
+    return int(text)
+
+
+def _refuse_guessable(site: Environment) -> None:
+    if len(set(site.secret)) < 10 or len(site.secret) < 40 or site.secret.startswith("django-insecure-"):
+        raise UsageError(f"{PREFIX}SECRET is too easy to guess; use `openssl rand -hex 32`.")
+
+
+def _refuse_address(site: Environment) -> None:
+    url = urllib.parse.urlsplit(site.url)
+    if url.scheme not in ("http", "https") or not site.host or "*" in site.host:
+        raise UsageError(f"{PREFIX}URL must be such as https://contest.example.org, not {site.url!r}.")
+    if url.path.strip("/") or url.query or url.fragment or url.username:
+        raise UsageError(f"{PREFIX}URL = {site.url} must end after the host; the site has no folder above it.")
+
+
+def _refuse_public(site: Environment) -> None:
+    """What is well for a trial on one's own machine, but not where others reach the site."""
+    if site.local:
+        return
+    if not site.url.startswith("https://"):
+        raise UsageError(f"{PREFIX}URL = {site.url} has no TLS; write https://..., and see the page on deployment.")
+    if not site.mail:
+        raise UsageError(
+            f"{PREFIX}MAIL is not set; without mail nobody can prove an address: smtp://USER:PASSWORD@HOST."
+        )
+    if "@" not in site.sender or site.sender.rpartition("@")[2] in LOCAL:
+        raise UsageError(f"{PREFIX}SENDER = {site.sender} is no address that others can answer; name one of yours.")
+    for folder in filter(None, (site.folder, site.truth)):
+        if folder.exists() and (mode := stat.S_IMODE(folder.stat().st_mode)) & 0o077:
+            raise UsageError(f"{folder} is open to other users of the machine (mode {mode:o}): chmod 700 {folder}")
+
+
+def _refuse_storage(site: Environment) -> None:
+    if site.storage and not (site.storage.startswith("s3://") and urllib.parse.urlsplit(site.storage).netloc):
+        raise UsageError(f"{PREFIX}STORAGE must be s3://BUCKET?endpoint=URL, or be left out for files in the folder.")
+    if site.truth and any((site.folder / open_).is_relative_to(site.truth) for open_ in ("static", "files")):
+        raise UsageError(f"{PREFIX}TRUTH = {site.truth} holds what everyone may read; choose a folder of its own.")
 
 
 def database(site: Environment) -> dict[str, Any]:
@@ -81,4 +146,27 @@ def database(site: Environment) -> dict[str, Any]:
         "CONN_MAX_AGE": 60,
         "CONN_HEALTH_CHECKS": True,
         "OPTIONS": options,
+    }
+
+
+def mail(site: Environment) -> dict[str, Any]:
+    """Django's settings of mail: smtps:// for TLS from the start, smtp:// for STARTTLS, without on this machine only.
+
+    Raises UsageError for another address. An empty one prints mails.
+    """
+    if not site.mail:
+        return {"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}
+    url = urllib.parse.urlsplit(site.mail)
+    if url.scheme not in ("smtp", "smtps") or not url.hostname or url.path.strip("/"):
+        raise UsageError(f"{PREFIX}MAIL must be smtp://USER:PASSWORD@HOST:PORT or smtps://..., or be left out.")
+    whole = url.scheme == "smtps"
+    return {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_HOST": url.hostname,
+        "EMAIL_PORT": url.port or (465 if whole else 587),
+        "EMAIL_HOST_USER": urllib.parse.unquote(url.username or ""),
+        "EMAIL_HOST_PASSWORD": urllib.parse.unquote(url.password or ""),
+        "EMAIL_USE_SSL": whole,
+        "EMAIL_USE_TLS": not whole and url.hostname not in LOCAL,
+        "EMAIL_TIMEOUT": 20,
     }
