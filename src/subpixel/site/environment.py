@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import secrets
 import stat
+import tempfile
 import urllib.parse
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from subpixel.errors import UsageError
+from subpixel.errors import DiskError, UsageError
 
 PREFIX = "SUBPIXEL_"
 OTHERS = frozenset({"SUBPIXEL_TRACEBACK"})  # of the program, not of the site
@@ -121,6 +123,39 @@ def _refuse_storage(site: Environment) -> None:
         raise UsageError(f"{PREFIX}STORAGE must be s3://BUCKET?endpoint=URL, or be left out for files in the folder.")
     if site.truth and any((site.folder / open_).is_relative_to(site.truth) for open_ in ("static", "files")):
         raise UsageError(f"{PREFIX}TRUTH = {site.truth} holds what everyone may read; choose a folder of its own.")
+
+
+def adopt(folder: str | Path | None, url: str = "") -> None:
+    """Fill in what the environment of this process leaves open, for a site that lives in a folder.
+
+    folder: made if need be; its secret is made once, and its address remembered. None: what the environment says. url:
+    "" for the one remembered. Raises UsageError where no folder is named, DiskError where it cannot be written.
+    """
+    given = folder or os.environ.get(f"{PREFIX}FOLDER")
+    if not given:
+        raise UsageError(f"Name the folder of the site, or set {PREFIX}FOLDER.")
+    home = Path(given).absolute()
+    try:
+        home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not (home / "secret").exists():
+            _write(home / "secret", secrets.token_hex(32))
+        if url or not (home / "url").exists():
+            _write(home / "url", url or "http://127.0.0.1:8000")
+        kept = {name: (home / name).read_text(encoding="ascii").strip() for name in ("secret", "url")}
+    except OSError as error:
+        raise DiskError(f"The site's folder {home} cannot be used: {error.strerror or error}.") from error
+    os.environ[f"{PREFIX}FOLDER"] = str(home)
+    os.environ.setdefault(f"{PREFIX}SECRET", kept["secret"])
+    if url or not os.environ.get(f"{PREFIX}URL"):
+        os.environ[f"{PREFIX}URL"] = kept["url"]
+
+
+def _write(file: Path, text: str) -> None:
+    """Write a file that only this user may read; it is there whole or not at all."""
+    descriptor, name = tempfile.mkstemp(prefix=f".{file.name}.", dir=file.parent)
+    with os.fdopen(descriptor, "w", encoding="ascii") as new:
+        new.write(text + "\n")
+    os.replace(name, file)
 
 
 def database(site: Environment) -> dict[str, Any]:
