@@ -13,11 +13,13 @@ from django.http import HttpRequest, HttpResponse
 
 Answer = Callable[[HttpRequest], HttpResponse]
 HIDDEN = "***"
+# What every record has, and what Django and uvicorn add for themselves.
+OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "status_code", "color_message", "server_time"}
 _requests = logging.getLogger("subpixel.site.requests")
 
 
 class Formatter(logging.Formatter):
-    """A record as JSON: time, level, logger, message, what `extra={"fields": {...}}` adds, and a traceback.
+    """A record as JSON: time, level, logger, message, what `extra={...}` adds, and a traceback.
 
     secrets: text that is put out as ***, wherever it stands.
     """
@@ -34,7 +36,7 @@ class Formatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": f"{request.method} {route(request)}" if request is not None else record.getMessage(),
-            **getattr(record, "fields", {}),
+            **{name: value for name, value in vars(record).items() if name not in OWN},
         }
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)
@@ -62,7 +64,7 @@ def requests(get_response: Answer) -> Answer:
             "user": getattr(getattr(request, "user", None), "pk", None),
             **{name: value for name, value in _parts(request).items() if isinstance(value, int) or name == "slug"},
         }
-        _requests.info("%s %s", request.method, route(request), extra={"fields": fields})
+        _requests.info("%s %s", request.method, route(request), extra=fields)
         return response
 
     return answer
@@ -83,7 +85,7 @@ def configuration(secrets: tuple[str, ...]) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         "loggers": {
-            "subpixel.site": {"level": "INFO"},
+            "subpixel": {"level": "INFO"},
             "uvicorn.error": {"level": "INFO"},
             "uvicorn.access": {"level": "CRITICAL"},
             "django": {"handlers": [], "level": "WARNING", "propagate": True},
