@@ -18,6 +18,7 @@ from subpixel.cli import (
     pixelshift,
     register,
     score,
+    site,
     train,
     upscale,
 )
@@ -76,6 +77,10 @@ for command in (
     doctor.doctor,
 ):
     app.command()(command)
+challenge.challenge.command()(site.serve)
+challenge.challenge.command()(site.worker)
+challenge.challenge.command()(site.chores)
+challenge.challenge.command(context_settings=site.PASS_ON)(site.manage)
 app.add_typer(clips.clips, name="clips")
 app.add_typer(challenge.challenge, name="challenge")
 

@@ -1,4 +1,4 @@
-"""The worker's side of judging: a process for each hand-in, here or on Ray, of which nothing is believed unchecked."""
+"""The worker's side of judging: a process for each hand-in, here or on Ray."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ import time
 from collections.abc import Callable, Generator, Iterator
 from typing import Any
 
-from subpixel.challenge.manifest import Manifest
-from subpixel.challenge.problems import CODES
-from subpixel.challenge.score import SCHEMA_VERSION
-from subpixel.challenge.tables import filled
-
 STALL = 1200.0  # seconds without a word after which a process is ended; its decoders have limits of their own
 _LONGEST = 4 << 20  # bytes of a line
-_LARGEST = 255**2  # error of one sample
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,49 +91,6 @@ def _remote(job: dict[str, str]) -> Iterator[bytes]:
 
 
 EXECUTORS: dict[str, Executor] = {"local": local, "ray": on_ray}
-
-
-def checked(verdict: Any, manifest_text: str, scorer: str, truth: str) -> dict[str, Any]:
-    """A verdict whose every number can be right for this manifest, scorer and version of the truth.
-
-    Raises Failed for any other: a process that met strangers' files is not believed.
-    """
-    manifest = filled(Manifest, json.loads(manifest_text), "The manifest")
-    try:
-        _check(verdict, manifest, scorer, truth)
-    except (KeyError, TypeError, ValueError) as error:
-        raise Failed(f"The scoring process gave a verdict that cannot be: {error}.") from error
-    found: dict[str, Any] = verdict
-    return found
-
-
-def _check(verdict: Any, manifest: Manifest, scorer: str, truth: str) -> None:
-    said = (verdict["schema_version"], verdict["round"], verdict["scorer"], verdict["truth"])
-    if said != (SCHEMA_VERSION, manifest.round, scorer, truth):
-        raise ValueError(f"it is about {said}")
-    _check_problems(verdict["problems"])
-    if not all(isinstance(note, str) for note in verdict["notes"]):
-        raise ValueError("its notes are no text")
-    if verdict["valid"] is not (not verdict["problems"]):
-        raise ValueError(f"valid is {verdict['valid']} with {len(verdict['problems'])} problems")
-    if not verdict["valid"]:
-        return
-    clips = verdict["clips"]
-    samples = [(clip.name, clip.frames, clip.frames * clip.picture_bytes) for clip in manifest.clips]
-    if [(clip["name"], clip["frames"], clip["n"]) for clip in clips] != samples:
-        raise ValueError("its clips are not those of the manifest")
-    for one in clips:
-        if type(one["sse"]) is not int or not 0 <= one["sse"] <= _LARGEST * one["n"]:
-            raise ValueError(f"clip {one['name']} has a sum of {str(one['sse'])[:40]}")
-    totals = (sum(one["sse"] for one in clips), sum(one["n"] for one in clips))
-    if (verdict["sse"], verdict["n"]) != totals:
-        raise ValueError(f"its sums are not {totals}, those of its clips")
-
-
-def _check_problems(problems: Any) -> None:
-    for one in problems:
-        if one["code"] not in CODES or not isinstance(one["sentence"], str) or not isinstance(one["member"], str):
-            raise ValueError(f"{str(one)[:80]} is no problem that is known")
 
 
 def _start(job: Job) -> subprocess.Popen[bytes]:
