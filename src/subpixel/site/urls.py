@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from subpixel.site import tus
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("uploads/", tus.creation, name="uploads"),
+    path("uploads/<uuid:pk>", tus.part, name="upload"),
+]
