@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import urllib.parse
 from pathlib import Path
 
 from django.utils.translation import gettext_lazy as _
@@ -14,7 +13,7 @@ HERE = Path(__file__).parent
 
 SECRET_KEY = SITE.secret
 DEBUG = False
-ALLOWED_HOSTS = [urllib.parse.urlsplit(SITE.url).hostname or ""]
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"] if SITE.local else [SITE.host]
 CSRF_TRUSTED_ORIGINS = [SITE.url.rstrip("/")]
 ROOT_URLCONF = "subpixel.site.urls"
 ASGI_APPLICATION = "subpixel.site.asgi.application"
@@ -41,6 +40,7 @@ MIDDLEWARE = [
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "subpixel.site.bearer.bearer",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
