@@ -38,8 +38,7 @@ def _spoken(view: View) -> View:
             try:
                 response = view(request, *args, **kwargs)
             except Refusal as refusal:
-                response = _text(str(refusal.sentence), refusal.status)
-                response["X-Refusal"] = refusal.code
+                response = _refused(refusal)
         response["Tus-Resumable"] = VERSION
         response["Cache-Control"] = "no-store"
         return response
@@ -58,7 +57,13 @@ def creation(request: HttpRequest) -> HttpResponse:
     purpose = told.get("purpose", "answer")
     if purpose not in ("answer", "review"):
         return _text("purpose is answer or review.", 400)
-    upload = uploads.begin(_person(request), round_, told.get("filename", "answer.tar"), size, purpose)
+    person = _person(request)
+    try:
+        upload = uploads.begin(person, round_, told.get("filename", "answer.tar"), size, purpose)
+    except uploads.StillOpen as refusal:  # also of one whose Location was lost on its way to the client
+        response = _refused(refusal)
+        response["Location"] = reverse("upload", args=[refusal.upload.pk])
+        return response
     return _place(upload, 201)
 
 
@@ -110,6 +115,12 @@ def _not_allowed(methods: str) -> HttpResponse:
 
 def _text(sentence: str, status: int) -> HttpResponse:
     return HttpResponse(sentence, status=status, content_type="text/plain; charset=utf-8")
+
+
+def _refused(refusal: Refusal) -> HttpResponse:
+    response = _text(refusal.sentence, refusal.status)
+    response["X-Refusal"] = refusal.code
+    return response
 
 
 def _person(request: HttpRequest) -> User:

@@ -17,7 +17,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.db.models import F, Sum
 from django.utils.translation import gettext as _
 
@@ -48,16 +48,24 @@ def begin(user: User, round: Round, name: str, size: int, purpose: str = "answer
     if not 0 < size <= largest:
         raise Refusal("size", _("A hand-in has 1 to %(most)s bytes.") % {"most": largest}, status=413)
     _check_disk(size)
-    try:
-        with transaction.atomic():
-            Team.objects.select_for_update().get(pk=team.pk)
-            _check_day(team, round, size)
-            return Upload.objects.create(
-                team=team, round=round, user=user, purpose=purpose, name=name[:200], size=size,
-                created_at=now, moved_at=now, expires_at=now + LIFE,
-            )  # fmt: skip
-    except IntegrityError:
-        raise Refusal("upload_open", _("Your team has an open upload; finish it or give it up first.")) from None
+    with transaction.atomic():
+        audit.lock()
+        before = Upload.objects.filter(team=team, purpose=purpose, state="receiving").first()
+        if before:
+            raise StillOpen(before)
+        _check_day(team, round, size)
+        return Upload.objects.create(
+            team=team, round=round, user=user, purpose=purpose, name=name[:200], size=size,
+            created_at=now, moved_at=now, expires_at=now + LIFE,
+        )  # fmt: skip
+
+
+class StillOpen(Refusal):
+    """The team has another upload open."""
+
+    def __init__(self, upload: Upload) -> None:
+        super().__init__("upload_open", _("Your team has an open upload; finish it or give it up first."))
+        self.upload = upload
 
 
 def find(user: User, pk: uuid.UUID) -> Upload:
