@@ -14,6 +14,7 @@ from subpixel.cli import (
     doctor,
     info,
     lucky,
+    operations,
     pairs,
     pixelshift,
     register,
@@ -81,6 +82,9 @@ challenge.challenge.command()(site.serve)
 challenge.challenge.command()(site.worker)
 challenge.challenge.command()(site.chores)
 challenge.challenge.command(context_settings=site.PASS_ON)(site.manage)
+for operation in (operations.backup, operations.restore, operations.export, operations.check, operations.erase):
+    challenge.challenge.command()(operation)
+challenge.challenge.command("import")(operations.import_)
 app.add_typer(clips.clips, name="clips")
 app.add_typer(challenge.challenge, name="challenge")
 

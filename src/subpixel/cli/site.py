@@ -61,7 +61,7 @@ def worker(
     import os
     import socket
 
-    _enter(folder)
+    enter(folder)
     from subpixel.site.serve import until_told
     from subpixel.site.worker import run
 
@@ -70,7 +70,7 @@ def worker(
 
 def chores(folder: Folder = None) -> None:
     """Send mails, look for lost work and forgotten uploads; once beside the processes that answer."""
-    _enter(folder)
+    enter(folder)
     from subpixel.site.chores import run
     from subpixel.site.serve import until_told
 
@@ -84,13 +84,13 @@ def manage(
     folder: Folder = None,
 ) -> None:
     """Run one of Django's own commands for the site."""
-    _enter(folder)
+    enter(folder)
     from django.core.management import execute_from_command_line
 
     execute_from_command_line(["subpixel challenge manage", *(arguments or [])])
 
 
-def _enter(folder: Path | None) -> None:
+def enter(folder: Path | None) -> None:
     """Make this process one of the site of a folder, or of the environment. Raises UsageError where it cannot be."""
     _need_django()
     from subpixel.site import environment

@@ -60,8 +60,7 @@ def read(values: Mapping[str, str] = os.environ) -> Environment:
 
     Raises UsageError for what is missing, unknown or unsafe, such as no TLS where others reach the site.
     """
-    known = {field.name: PREFIX + field.name.upper() for field in dataclasses.fields(Environment)}
-    known["database"] = "DATABASE_URL"
+    known = _names()
     unknown = sorted({name for name in values if name.startswith(PREFIX)} - set(known.values()) - OTHERS)
     if unknown:
         raise UsageError(f"{unknown[0]} is no setting of the site; there are {', '.join(sorted(known.values()))}.")
@@ -148,6 +147,18 @@ def adopt(folder: str | Path | None, url: str = "") -> None:
     os.environ.setdefault(f"{PREFIX}SECRET", kept["secret"])
     if url or not os.environ.get(f"{PREFIX}URL"):
         os.environ[f"{PREFIX}URL"] = kept["url"]
+
+
+def forget() -> None:
+    """Take every setting of a site out of the environment of this process."""
+    for name in [name for name in os.environ if name in _names().values()]:
+        del os.environ[name]
+
+
+def _names() -> dict[str, str]:
+    """The variable of each field."""
+    names = {field.name: PREFIX + field.name.upper() for field in dataclasses.fields(Environment)}
+    return names | {"database": "DATABASE_URL"}
 
 
 def _write(file: Path, text: str) -> None:

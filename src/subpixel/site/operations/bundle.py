@@ -70,9 +70,11 @@ def write(folder: Path, shared: Path, *, truths: bool = True) -> Listing:
     """Write a bundle of the running site: tables of one moment to a new folder, files into `shared`, which may have
     some already.
 
-    truths: whether to take them too; without, they are to be kept elsewhere. Raises DiskError if it cannot be written,
-    VerificationError for a file that is missing or altered.
+    truths: whether to take them too; without, they are to be kept elsewhere. Raises UsageError for a folder that
+    exists, DiskError if it cannot be written, VerificationError for a file that is missing or altered.
     """
+    if folder.exists():
+        raise UsageError(f"{folder} exists already; name a new folder.")
     try:
         folder.mkdir(mode=0o700, parents=True)
         with _moment():
@@ -91,12 +93,17 @@ def write(folder: Path, shared: Path, *, truths: bool = True) -> Listing:
     return listing
 
 
-def read(folder: Path) -> Listing:
-    """The list of a bundle. Raises InputError where there is none, or one that this version cannot read."""
+def read_any(folder: Path) -> Listing:
+    """The list of a bundle of any version. Raises InputError where there is none."""
     try:
-        listing = Listing(**json.loads((folder / LIST).read_text(encoding="utf-8")))
+        return Listing(**json.loads((folder / LIST).read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(f"{folder} holds no whole bundle: {error}.") from error
+
+
+def read(folder: Path) -> Listing:
+    """The list of a bundle. Raises InputError where there is none, or one whose tables have another form."""
+    listing = read_any(folder)
     if listing.schema_version != SCHEMA_VERSION or listing.migrations != _migrations():
         raise InputError(
             f"The bundle {folder} was made by subpixel {listing.version}, whose tables have another form; read it with "
