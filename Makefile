@@ -27,6 +27,7 @@ demo: .venv/base.stamp
 test: packages lint
 	@if [ -n "$(PYTHON310)" ]; then $(MAKE) --no-print-directory megengine; fi
 	@$(BIN)/python -m pytest
+	@$(BIN)/python tests/site/postgres.py $(BIN)/python -m pytest tests/site
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
@@ -69,11 +70,12 @@ megengine: .venv-mge/stamp
 	@echo "$(CURDIR)/src" > .venv-mge/lib/python3.10/site-packages/subpixel.pth
 	@touch $@
 
-# The tests compare with the ffmpeg program and look at reports in Chromium.
+# The tests compare with the ffmpeg program, look at pages in Chromium, and run the site on PostgreSQL as well.
 packages:
 	@missing=""; \
 	command -v ffmpeg >/dev/null || missing="$$missing ffmpeg"; \
 	command -v chromium >/dev/null || missing="$$missing chromium"; \
+	ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$$missing postgresql"; \
 	[ -z "$$missing" ] || { \
 	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
 	    apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $$missing; \

@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
+import atexit
 import copy
 import json
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import django
 import pytest
 
 # Before torch is loaded, here and in every program that a test starts: its threads wait for each other by spinning, so
 # that two of them take minutes instead of seconds on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A site of the tests' own. Programs that a test starts find it by these as well.
+if "SUBPIXEL_FOLDER" not in os.environ:
+    os.environ["SUBPIXEL_FOLDER"] = tempfile.mkdtemp(prefix="subpixel-site-")
+    atexit.register(shutil.rmtree, os.environ["SUBPIXEL_FOLDER"], ignore_errors=True)
+os.environ.setdefault("SUBPIXEL_URL", "http://localhost:8000")
+os.environ.setdefault("SUBPIXEL_SECRET", "only-for-tests-0123456789-abcdefghijklmnopqrstuvwxyz")
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "subpixel.site.settings")
+django.setup()
 
 MakeClip = Callable[..., Path]
 Ship = Callable[..., Path]
