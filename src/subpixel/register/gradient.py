@@ -13,17 +13,18 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from subpixel.register import sampling
+from subpixel.register import aliasing, sampling
 from subpixel.register.groups import design, exponential, fields, normal, rescaled
 from subpixel.register.motion import Array, Float32, Float64, Model
 from subpixel.register.planes import blurred, gradients, reduced
 
 BLUR = 1.1  # pixels, until noise and aliasing are known
-MARGIN = 4  # pixels at the border that blur and interpolation make up
+MARGIN = 3  # pixels at the border that blur and interpolation make up
 INNER = (slice(MARGIN, -MARGIN), slice(MARGIN, -MARGIN))
 ENOUGH = 2e-5  # pixels: a smaller step is the last one
 ROUGHLY = 1e-2  # pixels: the same where another descent follows
 STEPS = 30
+HONEST = 1.15  # actual over predicted errors: some aliasing is the same in all blocks
 BLOCKS = 8  # the picture is cut into 8 x 8 blocks to see how much the sums over them differ
 LEAST = 14  # pixels of an overlap's shorter side that are worth looking at
 COARSEST = 40  # pixels of the shorter side at the coarsest level
@@ -33,11 +34,12 @@ MOST = 4_000_000  # pixels that models other than shift work on; larger pictures
 @dataclasses.dataclass(frozen=True, eq=False)
 class How:
     """What is asked of a fit: gain and bias, resistance to things that move otherwise, pixels of the reference to use
-    ((H, W) bool, None for all)."""
+    ((H, W) bool, None for all), and the standard deviations at which a residual counts half (0: all count alike)."""
 
     photometric: bool = False
     robust: bool = False
     mask: Array | None = None
+    half: float = 0.0
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -86,10 +88,23 @@ class Solution:
     weights: Float32 | None
     weighed: Float32
     gram: Float64
+    robust: bool
 
     def covariance(self, count: int) -> Float64:
         """(count, count): of the motion's parameters."""
-        return sandwich(self.weighed, self.error, self.gram, self.seen.shape)[:count, :count] / self.gain**2
+        both = sandwich(self.weighed, self.error, self.gram, self.seen.shape)[:count, :count]
+        return np.asarray(both / (self.gain * self.firmness()) ** 2)
+
+    def firmness(self) -> float:
+        """What is left of the Gram matrix where weights fall as residuals grow (Huber, Robust Statistics, 1981).
+
+        The mean derivative of weight times residual over the mean weight: 1 where all count alike.
+        """
+        if self.weights is None:
+            return 1.0
+        w = self.weights
+        falls = 5 * w - 4 * np.sqrt(w) if self.robust else 2 * w * w - w  # Tukey's and Cauchy's; of 0 and 1 itself
+        return max(float(falls.sum()) / max(float(w.sum()), 1e-12), 0.1)
 
 
 def descend(problem: Problem, start: Fit, how: How, enough: float = ENOUGH) -> Solution:
@@ -114,6 +129,8 @@ def descend(problem: Problem, start: Fit, how: How, enough: float = ENOUGH) -> S
             break
         if how.robust:
             weights = tukey(error, weights)
+        elif how.half:
+            weights = cauchy(error, how.half, weights)
         if weights is not None:
             weighed = rows * weights
             gram = _gram(weighed, rows)
@@ -124,7 +141,7 @@ def descend(problem: Problem, start: Fit, how: How, enough: float = ENOUGH) -> S
             gain, bias = max(gain + step[count], 1e-3), bias + step[count + 1]
         if _farthest(update, height, width) < enough:
             break
-    return Solution(matrix / matrix[2, 2], gain, bias, seen, error, weights, weighed, gram)
+    return Solution(matrix / matrix[2, 2], gain, bias, seen, error, weights, weighed, gram, how.robust)
 
 
 def _gram(rows: Float32, others: Float32) -> Float64:
@@ -151,12 +168,21 @@ def shift(reference: Float32, moving: Float32, start: Float64, how: How) -> Fit:
         fit, _ = at_level(reduced(reference, step), reduced(moving, step), small, _masked(how, step), BLUR, ROUGHLY)
         fit = fit if fit is LOST else dataclasses.replace(fit, matrix=rescaled(fit.matrix, step))
         step //= 4
-    if fit is not LOST:
-        fit, _ = at_level(reference, moving, fit, how, BLUR, ROUGHLY)
-    if fit is not LOST:
-        blur = best_blur(residual(reference, moving, fit), BLUR)
-        fit, _ = at_level(reference, moving, fit, how, blur, ENOUGH)
-    return fit
+    rough, _ = at_level(reference, moving, fit, how, BLUR, ROUGHLY) if fit is not LOST else (LOST, None)
+    if rough is LOST:
+        return LOST
+    noise, alias = aliasing.left_over(residual(reference, moving, rough))
+    blur = aliasing.best_blur(noise, alias)
+    last = dataclasses.replace(how, half=1.7 * math.sqrt(1 + 10 * noise / alias))
+    fit, found = at_level(reference, moving, rough, last, blur, ENOUGH)
+    if found is None:
+        return LOST
+    count = found.seen.size if found.weights is None else max(float(found.weights.sum()), 1.0)
+    pull = count * aliasing.pull(fit.matrix[:2, 2], noise, alias, blur)
+    freed = fit.matrix.copy()
+    freed[:2, 2] += np.linalg.lstsq(found.gram[:2, :2], pull, rcond=1e-9)[0]
+    # Under less blur less is alike: pictures are compared as they are under the same blur always.
+    return dataclasses.replace(fit, matrix=freed, likeness=rough.likeness)
 
 
 def at_level(
@@ -202,7 +228,7 @@ def residual(reference: Float32, moving: Float32, fit: Fit) -> Float32:
 
 def _shifted(theirs: Float32, cut: tuple[int, int], matrix: Float64) -> tuple[Float32, None]:
     """What is seen at a shift, the border left out; `theirs` is cut already by whole pixels."""
-    across, down = (float(np.clip(matrix[axis, 2] - cut[axis], -4, 4)) for axis in (0, 1))
+    across, down = (min(max(float(matrix[axis, 2]) - cut[axis], -4.0), 4.0) for axis in (0, 1))
     return sampling.sampled(theirs, across, down)[INNER], None
 
 
@@ -279,28 +305,9 @@ def overlap(shape: tuple[int, ...], offset: tuple[int, int]) -> tuple[tuple[slic
     return here, there
 
 
-def best_blur(residual: Float32, blur: float) -> float:
-    """The blur (pixels) that suits the residuals (h, w) of an alignment: 0.9 for noise, up to 1.3 for aliasing.
-
-    Their spectrum is taken as n + c r^2.5, r in cycles a pixel, noise and aliasing; two energies tell n and c.
-    """
-    energies = [float(np.mean(np.square(plane))) for plane in (residual, blurred(residual, blur))]
-    noise, alias = np.linalg.solve(_moments(blur), energies)
-    return float(np.clip(0.9 - 0.14 * math.log(10 * max(noise, 1e-9) / max(alias, 1e-9)), 0.9, 1.3))
-
-
-@functools.cache
-def _moments(blur: float) -> Float64:
-    """(2, 2): the energy of noise and of aliasing, of n = c = 1, as they are and under a blur."""
-    u = np.fft.fftfreq(128)
-    r = np.hypot(u, u[:, None])
-    passed = np.exp(-4 * np.pi**2 * r**2 * blur**2)
-    return np.array([[1, np.mean(r**2.5)], [np.mean(passed), np.mean(passed * r**2.5)]])
-
-
 def predicted(variance: float, alike: float) -> float:
     """The RMSE that a variance stands for: noise makes slopes look steeper than they are, by 1 / likeness."""
-    return math.sqrt(max(variance, 0.0)) / max(alike, 0.01)
+    return HONEST * math.sqrt(max(variance, 0.0)) / max(alike, 0.01)
 
 
 def likeness(mine: Float32, seen: Float32, weights: Float32 | None) -> float:
@@ -323,6 +330,14 @@ def tukey(error: Float32, weights: Float32 | None = None) -> Float32:
     among = error if weights is None else error[weights > 0]
     scale = 1.4826 * float(np.median(np.abs(among))) if among.size else 0.0
     kept = np.square(1 - np.square(np.minimum(np.abs(error) / (4.685 * scale + 1e-20), 1)))
+    return np.asarray(kept if weights is None else kept * weights, np.float32)
+
+
+def cauchy(error: Float32, half: float, weights: Float32 | None = None) -> Float32:
+    """Weights of residuals (N,), 1/2 at `half` standard deviations: aliasing sits at edges, noise everywhere."""
+    squares = np.square(error)
+    total = float(squares.mean() if weights is None else squares @ weights / max(float(weights.sum()), 1.0))
+    kept = 1 / (1 + squares / np.float32(half**2 * total + 1e-20))
     return np.asarray(kept if weights is None else kept * weights, np.float32)
 
 
