@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from made import Made
+from made import Clock, Made
 
 
 @pytest.fixture(scope="session")
@@ -18,6 +18,14 @@ def django_db_modify_db_settings() -> None:
 
     Path(connection.settings_dict["NAME"]).parent.mkdir(parents=True, exist_ok=True)
     connection.settings_dict["TEST"]["NAME"] = connection.settings_dict["NAME"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _static() -> None:
+    """Where a server would have collected its static files."""
+    from django.conf import settings
+
+    Path(settings.STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 
 
 @pytest.fixture(autouse=True)
@@ -36,21 +44,6 @@ def _tables_that_only_grow(request: pytest.FixtureRequest) -> Iterator[None]:
     triggers.create(connection)
     yield
     triggers.drop(connection)
-
-
-class Clock:
-    """The site's clock, standing still; a test moves it."""
-
-    def __init__(self, moment: datetime) -> None:
-        self.moment = moment
-
-    def __call__(self) -> datetime:
-        return self.moment
-
-    def forward(self, **span: float) -> datetime:
-        """As timedelta(**span)."""
-        self.moment += timedelta(**span)
-        return self.moment
 
 
 @pytest.fixture

@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hostile import FRAMES, HEIGHT, WIDTH, frames, manifest, png, tar, truth
 
 PASSWORD = "correct horse battery staple"
@@ -42,6 +44,21 @@ closes = {final_closes}
 valid_per_day = {valid_per_day}
 attempts_per_day = {attempts_per_day}
 """
+
+
+class Clock:
+    """The site's clock, standing still; a test moves it."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def __call__(self) -> datetime:
+        return self.moment
+
+    def forward(self, **span: float) -> datetime:
+        """As timedelta(**span)."""
+        self.moment += timedelta(**span)
+        return self.moment
 
 
 class Made:
@@ -102,20 +119,20 @@ class Made:
         return self.contest(**values).rounds.get(number=1)
 
     def data(self, round_: Any, version: str = "") -> Any:
-        """Two clips of three frames of 32x16, as `answer` gives them, as one more version of a round's truth."""
+        """Two clips of three frames of 32x16, as `answer` gives them; version: another name for the same truth."""
         from subpixel.challenge.truth import Truth
         from subpixel.site import files
         from subpixel.site.acts import organise
 
         clips = dataclasses.replace(manifest(*CLIPS), round=round_.name)
-        folder = f"{round_.contest.slug}-{round_.number}-{next(self._numbers)}"
-        files.truths().mkdir(parents=True, exist_ok=True)
-        place = truth(files.truths() / folder, *CLIPS)
+        place = files.truths() / "clips"
+        if not place.exists():
+            place.parent.mkdir(parents=True, exist_ok=True)
+            truth(place, *CLIPS)
         if round_.manifest != clips.text():
             round_.manifest = clips.text()
             round_.save(update_fields=["manifest"])
-        version = version or f"{Truth.open(place, clips).version[:50]}-{next(self._numbers)}"
-        return organise.add_truth(self.organiser, round_, folder, version)
+        return organise.add_truth(self.organiser, round_, place.name, version or Truth.open(place, clips).version)
 
     def team(self, contest: Any, *users: Any, name: str = "", **fields: Any) -> Any:
         """A team of these people, the first of whom, a new one by default, is the captain."""
@@ -205,6 +222,16 @@ def answer(change: int = 0) -> bytes:
         first.flat[:change] ^= 1
         files[0] = (files[0][0], png(first))
     return tar(files)
+
+
+def refused(sentence: str, status: int = 409) -> pytest.RaisesExc[Exception]:
+    """The next act is refused by a sentence that has this in it, and by this status of HTTP."""
+    from subpixel.site.refusals import Refusal
+
+    def right(error: Exception) -> bool:
+        return isinstance(error, Refusal) and error.status == status
+
+    return pytest.raises(Refusal, match=sentence, check=right)
 
 
 def moment(text: str) -> datetime:

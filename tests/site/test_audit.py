@@ -41,14 +41,14 @@ def rows(made: Made) -> Made:
 @pytest.mark.usefixtures("rows")
 def test_what_only_grows_refuses_to_change_or_shrink(model: type[AuditEvent | HourLedger | Snapshot]) -> None:
     assert triggers.missing(connection) == []
-    for act in (model.objects.all()._raw_delete, lambda using: model.objects.using(using).update(pk=7)):
+    for act in (model.objects.all()._raw_delete, lambda using: model.objects.using(using).update(id=7)):
         with pytest.raises(IntegrityError, match="only grows"), transaction.atomic():
             act("default")
     assert model.objects.exists()
 
 
 @pytest.mark.parametrize(("sql", "problem"), [
-    ("UPDATE contest_auditevent SET reason = 'another' WHERE id = %s", r"Event \d+ \(team.create, team:\d+\) was changed"),
+    ("UPDATE contest_auditevent SET reason = 'another' WHERE id = %s", r"Event \d+ \(team.create, team:\d+\) was"),
     ("UPDATE contest_auditevent SET actor_id = NULL WHERE id = %s", "was changed"),
     ("DELETE FROM contest_auditevent WHERE id = %s", "an event is missing"),
 ])  # fmt: skip
