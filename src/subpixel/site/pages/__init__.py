@@ -1,0 +1,1 @@
+"""The pages, in the order in which a team meets them, and the organisers' console."""
