@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import uuid
 from collections.abc import Callable
 from email.utils import format_datetime
@@ -143,7 +142,7 @@ def _metadata(text: str) -> dict[str, str]:
         key, _, value = pair.partition(" ")
         try:
             told[key] = base64.b64decode(value.strip(), validate=True).decode("utf-8")
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # of either step
             raise Refusal("header", f"Upload-Metadata: {key[:40]!r} is not followed by base64.", status=400) from None
     return told
 
@@ -156,7 +155,7 @@ def _checksum(request: HttpRequest) -> str:
     algorithm, _, value = text.partition(" ")
     try:
         digest = base64.b64decode(value, validate=True)
-    except binascii.Error:
+    except ValueError:
         digest = b""
     if algorithm != "sha256" or len(digest) != 32:
         raise Refusal("header", "Upload-Checksum is `sha256 ` and 32 bytes as base64.", status=400)

@@ -14,6 +14,7 @@ import shutil
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO
 
@@ -92,7 +93,6 @@ def append(upload: Upload, offset: int, body: BinaryIO, checksum: str = "") -> U
             raise Refusal("upload_over", _("This upload is no longer open; begin another."), status=410)
         if offset != upload.offset:
             raise Refusal("offset", _("The upload continues at byte %(offset)s.") % {"offset": upload.offset})
-        file.truncate(offset)
         count = _receive(body, file, offset, upload.size - offset, checksum)
         now = clock.now()
         moved = {"offset": offset + count, "moved_at": now, "expires_at": now + LIFE}
@@ -168,20 +168,22 @@ def _complete(upload: Upload) -> None:
     upload.refresh_from_db()
 
 
-def _receive(body: BinaryIO, file: BinaryIO, offset: int, room: int, checksum: str) -> int:
+def _receive(body: BinaryIO, file: FileIO, offset: int, room: int, checksum: str) -> int:
     """Write a part behind an offset and make it safe; bytes. Raises Refusal with the file cut off at the offset."""
     digest, count = hashlib.sha256(), 0
-    file.seek(offset)
     try:
+        file.truncate(offset)
+        file.seek(offset)
         while piece := body.read(_PIECE):
             count += len(piece)
             if count > min(PART, room):
                 raise Refusal("part", _("A part has at most %(most)s bytes.") % {"most": min(PART, room)}, status=413)
-            file.write(piece)
             digest.update(piece)
+            left = memoryview(piece)
+            while left:
+                left = left[file.write(left) :]
         if checksum and digest.hexdigest() != checksum:
             raise Refusal("checksum", _("The part was altered on its way; send it again."), status=460)
-        file.flush()
         os.fsync(file.fileno())
     except OSError as error:
         with contextlib.suppress(OSError):
@@ -204,11 +206,11 @@ def _correct(upload: Upload) -> None:
 
 
 @contextlib.contextmanager
-def _held(upload: Upload) -> Iterator[BinaryIO]:
-    """The growing file, for this process alone; the lock ends with the process."""
+def _held(upload: Upload) -> Iterator[FileIO]:
+    """The growing file, not buffered, for this process alone; the lock ends with the process."""
     path = _path(upload.pk)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b") as file:
+    with os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
