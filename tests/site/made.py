@@ -209,7 +209,7 @@ def verdict(lease: Any, sse: int = 1000, **values: Any) -> dict[str, Any]:
 def invalid(lease: Any, code: str = "not_tar") -> dict[str, Any]:
     """What a worker says of an answer that is not valid."""
     problem = {"code": code, "member": "", "sentence": "The file is no tar archive."}
-    return verdict(lease, valid=False, sse=None, n=None, clips=[], truth=None, problems=[problem])
+    return verdict(lease) | {"valid": False, "sse": None, "n": None, "psnr": None, "clips": [], "problems": [problem]}
 
 
 def answer(change: int = 0) -> bytes:
