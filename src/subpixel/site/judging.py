@@ -87,7 +87,7 @@ def on_ray(job: Job, tick: float) -> Generator[bytes | None]:
 
 def _remote(job: dict[str, str]) -> Iterator[bytes]:
     """What a machine of the cluster does."""
-    return (line for line in local(Job(**job), 60) if line is not None)
+    yield from (line for line in local(Job(**job), 60) if line is not None)
 
 
 EXECUTORS: dict[str, Executor] = {"local": local, "ray": on_ray}
