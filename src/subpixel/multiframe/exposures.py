@@ -1,12 +1,16 @@
 """Made-up exposures whose truth is known: by a camera that shakes, and by a sensor that a stage moves between shots.
 
 Scenes are periodic, so that they can be moved by any part of a pixel without a trace.
+
+python -m subpixel.multiframe.exposures PICTURE FOLDER [--stage] [--count 8] [--error 0.05] [--seed 0]
 """
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 from collections.abc import Sequence
+from pathlib import Path as File
 
 import numpy as np
 import numpy.typing as npt
@@ -214,3 +218,39 @@ def interleaved(shots: Sequence[Float], shifts: Float64, scale: int) -> Float:
             total[*target, channel] += shot[source] * (colour == channel)
             count[*target, channel] += colour == channel
     return np.asarray(total / np.maximum(count, 1), np.float32)
+
+
+MADE_MARGIN = 24  # pixels of a picture around what a shaken frame shows
+
+
+def _main() -> None:
+    from subpixel import pictures
+
+    parser = argparse.ArgumentParser(
+        prog="python -m subpixel.multiframe.exposures", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("picture", type=File)
+    parser.add_argument("folder", type=File, metavar="FOLDER", help="for 0.png, 1.png, ...")
+    parser.add_argument("--stage", action="store_true", help="4 shots half a pixel apart instead of shaken frames")
+    parser.add_argument("--count", type=int, default=8, help="shaken frames")
+    parser.add_argument("--error", type=float, default=0.05, help="of the stage, RMS along an axis, pixels")
+    parser.add_argument("--seed", type=int, default=0)
+    given = parser.parse_args()
+    samples = pictures.load(given.picture).data
+    scene = Scene(samples if samples.ndim == 3 else samples[..., None])
+    height, width = samples.shape[:2]
+    if given.stage:
+        size = int(height / 4 - 2 * BORDER), int(width / 4 - 2 * BORDER)
+        steps = 0.5 * np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
+        steps = steps + np.random.default_rng(given.seed).normal(0, given.error, steps.shape)
+        made = shifted([scene] * len(steps), size, steps - steps[0], mosaic=False, seed=given.seed)
+    else:
+        size = height - 2 * MADE_MARGIN, width - 2 * MADE_MARGIN
+        made = shaken(scene, size, count=given.count, seed=given.seed)[0]
+    given.folder.mkdir()
+    for number, frame in enumerate(made):
+        pictures.save(given.folder / f"{number}.png", frame.squeeze(), bits=8 if not given.stage else 16)
+
+
+if __name__ == "__main__":
+    _main()
