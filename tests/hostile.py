@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from pathlib import Path
@@ -113,7 +114,10 @@ def tar(files: list[tuple[bytes, bytes]]) -> bytes:
 def truth(folder: Path, *clips: str, count: int = FRAMES) -> Path:
     """The pictures of `frames` as the truth."""
     folder.mkdir()
+    hashes = {}
     for seed, clip in enumerate(clips):
-        (folder / f"{clip}.rgb").write_bytes(b"".join(picture.tobytes() for picture in pictures(count, seed)))
-    write_listing(folder, dict.fromkeys(clips, "0" * 64))
+        samples = b"".join(picture.tobytes() for picture in pictures(count, seed))
+        (folder / f"{clip}.rgb").write_bytes(samples)
+        hashes[clip] = hashlib.sha256(samples).hexdigest()
+    write_listing(folder, hashes)
     return folder

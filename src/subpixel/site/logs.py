@@ -49,7 +49,7 @@ class Formatter(logging.Formatter):
 def route(request: HttpRequest) -> str:
     """The pattern of a request's address; the address itself may hold the token of an invitation or of a reset."""
     match = getattr(request, "resolver_match", None)
-    return f"/{match.route}" if match else "(no such page)"
+    return f"/{match.route}" if match else "(no page)"
 
 
 def requests(get_response: Answer) -> Answer:

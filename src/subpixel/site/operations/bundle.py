@@ -31,7 +31,7 @@ from subpixel import __version__
 from subpixel.challenge.truth import NAME as LISTING
 from subpixel.errors import DiskError, InputError, UsageError, VerificationError
 from subpixel.site import clock, files
-from subpixel.site.models import Contest, DataFile, Submission, Truth, Upload, User
+from subpixel.site.models import Contest, DataFile, ScoreJob, Submission, Truth, Upload, User
 
 SCHEMA_VERSION = 1
 LIST = "bundle.json"
@@ -115,7 +115,8 @@ def read(folder: Path) -> Listing:
 def load(folder: Path, shared: Path) -> Listing:
     """Fill an empty site from a bundle: all of it, or, if anything is wrong, no row.
 
-    Everybody has to log in anew, and uploads under way have to begin again. Raises UsageError for a site that is not
+    Everybody has to log in anew, and uploads under way have to begin again; hand-ins that were not scored yet will be.
+    Raises UsageError for a site that is not
     empty, InputError and VerificationError for a bundle that is not whole.
     """
     listing = read(folder)
@@ -135,6 +136,7 @@ def load(folder: Path, shared: Path) -> Listing:
             _check_equal(model, listing.tables[model._meta.label])
         _count_on()
         Upload.objects.filter(state="receiving").update(state="aborted", moved_at=clock.now())
+        ScoreJob.objects.filter(state__in=["ready", "leased"]).update(progressed_at=clock.now())
     return listing
 
 
