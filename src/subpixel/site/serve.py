@@ -7,6 +7,7 @@ that none is left behind by a parent that was killed.
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
 import os
 import signal
@@ -105,8 +106,9 @@ def _listen(plan: Plan) -> socket.socket:
         try:
             return socket.create_server((plan.host, plan.port), backlog=2048)
         except OSError as error:
-            if time.monotonic() > end:
-                raise UsageError(f"Cannot listen at {plan.host}:{plan.port}: {error.strerror or error}.") from error
+            if error.errno != errno.EADDRINUSE or time.monotonic() > end:
+                why = str(error.strerror or error).partition(" (while")[0]
+                raise UsageError(f"Cannot listen at {plan.host}:{plan.port}: {why}.") from error
             time.sleep(0.2)
 
 
