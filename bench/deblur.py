@@ -1,6 +1,7 @@
 """Deblurring of hand-held films against Fourier burst accumulation as it was published, and simpler ways.
 
     python bench/deblur.py [PICTURE...] [--seeds 2] [--targets 0,3,7,11] [--local]
+    python bench/deblur.py --draw docs/deblur
 
 PICTURE: photographs of at least 600 x 470 pixels, or scipy/misc/face.dat of scipy's wheels before 1.10 (a raccoon);
 default: astronaut and coffee of scikit-image, mirrored at their edges. 12 frames of 512 x 384 RGB; each exposure is a
@@ -31,6 +32,7 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import cv2
 import numpy as np
 
+import figures
 from pixelshift import scene
 from subpixel.multiframe.deblur import helped
 from subpixel.multiframe.exposures import Scene, Thing, disturbed, shaken
@@ -172,6 +174,20 @@ def films(picture: Array, local: bool, seed: int) -> tuple[list[Array], list[Arr
     return frames, truths, list(places)
 
 
+def drawn(folder: Path) -> None:
+    """The picture of docs/deblur.md: a frame of a film, by other ways and by this, and the truth."""
+    frames, truths, _ = films(scene(None, "astronaut"), False, 0)
+    target, inner = 3, np.s_[60:230, 150:320]
+    ways = {"a frame": itself, "sharpest neighbour": sharpest, "FBA as published": published, "subpixel deblur": own}
+    made = {name: method(frames[: target + WINDOW + 1], target) for name, method in ways.items()} | {
+        "truth": truths[target]
+    }
+    shown = [(name, (255 * np.clip(picture[inner], 0, 1)).astype(np.uint8)) for name, picture in made.items()]
+    figures.save(
+        figures.row([figures.titled(figures.pixels(piece), name) for name, piece in shown]), folder / "shaken.png"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("pictures", nargs="*", type=Path, metavar="PICTURE")
@@ -179,7 +195,11 @@ def main() -> None:
     parser.add_argument("--targets", default="0,3,7,11")
     parser.add_argument("--local", action="store_true")
     parser.add_argument("--fba", metavar="PROGRAM")
+    parser.add_argument("--draw", type=Path, metavar="FOLDER")
     chosen = parser.parse_args()
+    if chosen.draw:
+        drawn(chosen.draw)
+        return
     methods: dict[str, Method] = {
         "the frame itself": itself,
         "sharpest neighbour, aligned": sharpest,

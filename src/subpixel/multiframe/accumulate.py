@@ -19,9 +19,10 @@ Complex = npt.NDArray[np.complex64]
 
 TILE = 128  # pixels, a side; a tile must hold the blur several times
 POWER = 30.0  # of the amplitudes that are the first weights: the larger, the more the sharpest counts alone
+WHOLE = 5.0  # of the energies of whole tiles, so that phases come from the sharpest: weights know nothing of them
 AGREEMENT = 8.0  # pixels: spectra are smoothed as if cut by a Gaussian window of this sigma (that of the paper)
-KERNEL = 8.0  # the same for measured kernels: farther than that no blur reaches
-DOUBT = 0.3  # how many noise powers speak for a picture that is not blurred at all
+KERNEL = 1 / 8  # of a tile: the same for measured kernels; farther than some of that no blur reaches
+DOUBT = 0.1  # how many noise powers speak for a picture that is not blurred at all
 LEAST = 0.05  # sum of squared responses below which a frequency is not divided by
 
 
@@ -62,7 +63,9 @@ def _tile(pieces: Float, noise: noises.Noise) -> tuple[Float, npt.NDArray[np.flo
         return smoothed
 
     amplitude = np.maximum(smooth(np.abs(seen).mean(1), near).real, 1e-9)
+    energy = (steep * np.maximum(np.square(np.abs(seen)).mean(1) - level, 0)).sum((1, 2)) + 1e-12
     weights = (amplitude / amplitude.max(0)) ** np.float32(POWER)
+    weights *= ((energy / energy.max()) ** np.float32(WHOLE))[:, None, None]
     weights /= weights.sum(0)
     first = (seen * weights[:, None]).sum(0)
     # Spectra of pictures fall steeply: flattened first, or a frequency would be judged by its lower neighbours. The
@@ -71,12 +74,23 @@ def _tile(pieces: Float, noise: noises.Noise) -> tuple[Float, npt.NDArray[np.flo
     common = smooth(steep * ((seen * first.conj()).mean(1) - level * weights), reach)
     doubt = np.float32(DOUBT * level) * steep + np.float32(1e-12)
     response = (common + doubt) / (np.maximum(power, 0) + doubt)
+    worth = _worth(steep * np.square(np.abs(seen - response[:, None] * first)).mean(1), level * steep)
     size = np.abs(response)
     response /= np.maximum(size, 1)
-    total = np.maximum(np.square(np.minimum(size, 1)).sum(0), np.float32(LEAST))
-    made = (response.conj()[:, None] * seen).sum(0) / total
-    share = (np.square(np.minimum(size, 1)) / total * np.maximum(power, 0)).sum((1, 2), dtype=np.float64)
+    strength = worth * np.square(np.minimum(size, 1))
+    total = np.maximum(strength.sum(0), np.float32(LEAST) * worth.max())
+    made = ((worth * response.conj())[:, None] * seen).sum(0) / total
+    share = (strength / total * np.maximum(power, 0)).sum((1, 2), dtype=np.float64)
     return fft.irfft2(made, s=(tile, tile)) * taper + mean[0] * taper**2, share
+
+
+def _worth(left: Float, noise: Float) -> Float:
+    """(N, 1, 1): the power of the noise over what its kernel leaves unexplained of each picture, at most 1.
+
+    One kernel a tile does not explain a picture that is blurred unevenly, misplaced or patched where things moved.
+    """
+    level = np.float32(max(float(noise.sum()), 1e-12))
+    return np.asarray(level / np.maximum(left.sum((1, 2), keepdims=True), level), np.float32)
 
 
 @functools.cache
@@ -84,7 +98,7 @@ def _tables(tile: int) -> tuple[Float, Float, Float, Float]:
     """Window of a tile (its square adds up to 1 at half overlap), windows that smooth spectra, squared slope."""
     hann = np.sin(np.pi * (np.arange(tile) + 0.5) / tile)
     distance = np.minimum(np.arange(tile), tile - np.arange(tile))
-    near, reach = (np.exp(-0.5 * np.square(distance / sigma)) for sigma in (AGREEMENT, KERNEL))
+    near, reach = (np.exp(-0.5 * np.square(distance / sigma)) for sigma in (AGREEMENT, KERNEL * tile))
     down, across = np.fft.fftfreq(tile)[:, None], np.fft.rfftfreq(tile)
     steep = np.square(np.sin(np.pi * down)) + np.square(np.sin(np.pi * across)) + 1e-3
     taper, near, reach = (np.outer(line, line).astype(np.float32) for line in (hann, near, reach))
