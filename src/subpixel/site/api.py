@@ -14,7 +14,7 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import reverse
 from ninja import Field, NinjaAPI, Schema
-from ninja.errors import AuthenticationError, ValidationError
+from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.security import HttpBearer
 
 from subpixel.metrics import finite
@@ -203,13 +203,13 @@ def submission(request: HttpRequest, number: int) -> dict[str, Any]:
     return _submission(_own(request, number))
 
 
-@api.post("/submissions", response={201: SubmissionOut, 409: Said, 422: Said, 429: Said}, auth=own)
-def hand_in(request: HttpRequest, given: SubmissionIn) -> tuple[int, dict[str, Any]]:
+@api.post("/submissions", response={200: SubmissionOut, 409: Said, 422: Said, 429: Said}, auth=own)
+def hand_in(request: HttpRequest, given: SubmissionIn) -> dict[str, Any]:
     """Hand a complete upload in."""
     found = get_object_or_404(Upload.objects.select_related("team", "round__contest"), pk=given.upload)
     if not teams.is_member(_user(request), found.team):
         raise Http404
-    return 201, _submission(handin.accept(_user(request), found, given.key, client="api"))
+    return _submission(handin.accept(_user(request), found, given.key, client="api"))
 
 
 @api.post("/submissions/{int:number}/cancel", response={200: SubmissionOut, 409: Said}, auth=own)
@@ -244,6 +244,12 @@ def correct(request: HttpRequest, error: ValidationError) -> HttpResponse:  # no
     first = error.errors[0]
     where = ".".join(str(part) for part in first["loc"][2:])
     return bearer.refused("values", f"{where or 'The request'}: {first['msg']}.", 422)
+
+
+@api.exception_handler(HttpError)
+def stop(request: HttpRequest, error: HttpError) -> HttpResponse:  # noqa: ARG001
+    """What is no JSON."""
+    return bearer.refused("request", f"{error.message}.", error.status_code)
 
 
 @api.exception_handler(RequestDataTooBig)

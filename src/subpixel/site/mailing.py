@@ -6,11 +6,13 @@ import uuid
 from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
+from django.contrib.auth.hashers import make_password
 from django.db import transaction
 from django.http import HttpRequest
 from django.utils import translation
 
 from subpixel.site import outbox
+from subpixel.site.acts import tokens
 from subpixel.site.models import User
 
 
@@ -32,3 +34,13 @@ class Adapter(DefaultAccountAdapter):
         """A new person, who is written to in the language of the page."""
         user.locale = translation.get_language() or "en"
         return super().save_user(request, user, form, commit)
+
+    def set_password(self, user: User, password: str) -> None:
+        """A new password, which ends what was open under the old one: sessions and tokens."""
+        super().set_password(user, password)
+        tokens.revoke_all(user)
+
+    def send_account_already_exists_mail(self, email: str) -> None:
+        """Tells the owner of an address that somebody registered with it, in the time that a new account takes."""
+        make_password(email)
+        super().send_account_already_exists_mail(email)
