@@ -34,7 +34,7 @@ def lock(row: Row) -> Row:
 
     Raises Refusal for a row that is no longer there.
     """
-    model = type(row)
+    model = row._meta.model  # also of a request's user, which is wrapped
     try:
         row.refresh_from_db(from_queryset=model._base_manager.select_for_update(no_key=True))
     except model.DoesNotExist:
