@@ -189,8 +189,7 @@ def database(site: Environment) -> dict[str, Any]:
         "PASSWORD": urllib.parse.unquote(url.password or ""),
         "HOST": options.pop("host", url.hostname or ""),
         "PORT": str(url.port or ""),
-        "CONN_MAX_AGE": 60,
-        "CONN_HEALTH_CHECKS": True,
+        "CONN_MAX_AGE": 0,  # each request has a thread of its own, with which a kept connection would be lost
         "OPTIONS": options,
     }
 
