@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import skimage.data
 
-from bursts import burst, mosaic_of, mosaics, motions, psnr
+from bursts import burst, mosaic_of, mosaics, motions, psnr, shifted
 from subpixel.errors import InputError, UsageError
 from subpixel.multiframe.fuse import fuse
 from subpixel.multiframe.raw import Camera, Mosaic
@@ -72,6 +72,22 @@ def with_visitor(frames: list[np.ndarray], where: list[int]) -> list[np.ndarray]
     for frame, column in zip(out, where, strict=True):
         frame[40:54, column : column + 14] = square
     return out
+
+
+def test_samples_of_the_dark_do_not_outweigh_all_others() -> None:
+    """By photon noise alone a sample of the dark would count a thousand times as much as one of the light."""
+    rng = np.random.default_rng(0)
+    lamp = cv2.GaussianBlur(cv2.circle(np.full((400, 400, 1), 0.002), (150, 150), 45, 1.0, -1), (0, 0), 2)[..., None]
+    picture = lamp * skimage.data.astronaut()[:400, 60:460] / 255.0
+    shifts = [(0.0, 0.0), *(tuple(map(float, rng.uniform(-3, 3, 2))) for _ in range(9))]
+    frames = []
+    for dx, dy in shifts:
+        small = shifted(picture, 2 * dx, 2 * dy)[90:218, 90:218].reshape(64, 2, 64, 2, 3).mean((1, 3))
+        spread = np.sqrt(4e-4 * np.maximum(small, 0) + 1e-7)
+        frames.append((small + spread * rng.normal(size=small.shape)).astype("f4"))
+    known = {"motions": motions(shifts), "noise": (4e-4, 1e-7), "psf": 0.0, "robust": False}
+    scene = picture[90:218, 90:218]
+    assert psnr(fuse(mosaics(frames), **known).picture, scene) > psnr(enlarged(frames[0], 2), scene) + 3.5
 
 
 def test_what_moves_leaves_no_ghosts() -> None:

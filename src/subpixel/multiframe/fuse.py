@@ -34,9 +34,11 @@ PILOT = 112  # fine pixels a side of the places where noise, power and lens are 
 UNEXPLAINED = 0.001  # share of a frame that may differ from the picture without being left out
 STEADY = 0.9  # share of a frame that agrees with the reference where nothing moves
 POOR = 0.5  # share of a frame below which it is worth a warning
-PILOT_STEPS = 4  # iterations between two estimates of the power
-ROUNDS = 2  # of noise and power by turns
-UNIFORM, LOCAL = 5, 5  # iterations with a prior that is the same everywhere, and that follows the picture
+PILOT_STEPS = 8  # iterations, at most, between two estimates of the power
+JUDGES = 5  # frames that noise is measured by
+ROUNDS = 3  # of noise and power by turns
+SKETCH = 5  # iterations before and after samples are left out: with more, the noise of the few that remain is followed
+UNIFORM, LOCAL = 20, 20  # iterations, at most, with a prior that is the same everywhere, and that follows the picture
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -217,7 +219,8 @@ def _residual_noise(burst: _Burst, pilots: list[_Pilot], power: Power) -> Noise:
     signal, residual = [], []
     for pilot in pilots:
         left = np.float32(np.sqrt(max(1 - pilot.solver.freedom(power), 0.25)))
-        for source, (box, seen, expected) in _predictions(burst, pilot.solver, pilot.z, pilot.piece):
+        few = dataclasses.replace(burst, sources=burst.sources[:: -(-len(burst.sources) // JUDGES)])
+        for source, (box, seen, expected) in _predictions(few, pilot.solver, pilot.z, pilot.piece):
             counts = np.isfinite(expected) & (enlarged(source.kept, box) > 0.5).reshape(
                 *seen.shape[:2], *(1,) * (seen.ndim - 2)
             )
@@ -254,12 +257,13 @@ def _solved(burst: _Burst, piece: Piece) -> Float:
     whole = burst.around(piece)
     solver = burst.solver(whole)
     assert burst.power is not None
-    z = solver.solve(solver.start(), burst.power, local=False, iterations=UNIFORM)
+    z, steps = solver.start(), UNIFORM
     if burst.robust:
+        z = solver.solve(z, burst.power, local=False, iterations=SKETCH)
         doubted = _doubted(burst, solver, z, whole)
         if doubted is not burst:
-            solver = doubted.solver(whole)
-            z = solver.solve(z, burst.power, local=False, iterations=UNIFORM)
+            solver, steps = doubted.solver(whole), SKETCH
+    z = solver.solve(z, burst.power, local=False, iterations=steps)
     z = solver.solve(z, burst.power, local=True, iterations=LOCAL)
     return _cut(solver.picture(z), piece, whole).transpose(1, 2, 0)
 

@@ -24,6 +24,7 @@ ALIASED = 0.12  # share of the variance of fine detail that passes a guide's fil
 FULL, NONE = 12.0, 30.0  # squared differences in variances: up to the first all counts, from the second on nothing
 STRANGE, WRONG = 2.0, 3.5  # the same for the mean of the squares of many samples that a picture does not explain
 NEAR = 4.0  # STRANGE, for the few samples of 3 x 3 quads
+MISPLACED = 0.1  # pixels by which samples may be misplaced
 MARGIN = 5  # pixels of a guide: side of the square that one differing pixel takes with it
 _AVERAGED = 12.0  # samples of a colour of a quad that a guide's blur averages, about
 
@@ -59,6 +60,7 @@ def explained(seen: Float, expected: Float, source: Source, noise: Noise) -> Flo
     seen, expected: as `samples.predicted` gives them.
     """
     doubt = variance(expected * source.gain, noise) / np.float32(source.gain) ** 2
+    doubt += np.float32(MISPLACED**2) * _slopes(expected)
     squares = (seen - expected) ** 2 / doubt
     known = np.isfinite(squares)
     squares, counts = np.where(known, squares, 0).astype(np.float32), known.astype(np.float32)
@@ -67,6 +69,15 @@ def explained(seen: Float, expected: Float, source: Source, noise: Noise) -> Flo
     squares, counts = 4 * halved(squares), 4 * halved(counts)
     near, around = (_mean(squares, counts, side) for side in (3, 2 * MARGIN + 1))
     return _passed(np.maximum(around, near * np.float32(STRANGE / NEAR)), STRANGE, WRONG)
+
+
+def _slopes(expected: Float) -> Float:
+    """The squared change a pixel at each sample, among those of its colour; 0 beside what is not known."""
+    squares = np.zeros_like(expected)
+    for axis in (0, 1):
+        lines, steps = np.moveaxis(expected, axis, 0), np.moveaxis(squares, axis, 0)
+        steps[2:-2] += np.nan_to_num((lines[4:] - lines[:-4]) / 4) ** 2
+    return squares
 
 
 def _mean(squares: Float, counts: Float, side: int) -> Float:

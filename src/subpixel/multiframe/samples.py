@@ -16,6 +16,7 @@ from subpixel.multiframe.raw import Mosaic
 
 Float = npt.NDArray[Any]  # float32
 
+FAINTEST = 0.1  # part of a middle tone's variance that every sample is taken to have: motions and lens are not exact
 EDGE = 0.51  # fine pixels from the outermost nodes from which a sample has all of its own
 _STEP = 16  # fine pixels between the places where a motion is followed to find what it covers
 
@@ -76,7 +77,8 @@ def _weighed(
     signal = cv2.blur(values, (9, 9), borderType=cv2.BORDER_REFLECT_101)  # so wide that no sample sets its own weight
     if signal.ndim == 3:
         signal = signal.mean(-1)
-    return values * factor, kept * np.float32(unit) / (factor**2 * variance(signal, noise))
+    doubt = np.maximum(variance(signal, noise), np.float32(FAINTEST * unit))
+    return values * factor, kept * np.float32(unit) / (factor**2 * doubt)
 
 
 def _deposit_points(

@@ -30,7 +30,7 @@ LEAST_COLOUR = 0.003  # of the power of grey
 NEIGHBOURHOOD = 1.7  # sigma in fine pixels of the window in which power is measured
 FLOOR = 0.1  # part of the mean power that every neighbourhood is taken to have
 
-ENOUGH = 2e-4  # of the squared residual that the start leaves
+ENOUGH = 2e-3  # of the squared residual that the start leaves
 EVEN = 0.3  # density of the samples, of its mean, below which the preconditioner takes it to be no less
 
 Power = npt.NDArray[np.float64]  # (channels,) mean of r
