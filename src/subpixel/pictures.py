@@ -23,7 +23,7 @@ Float = npt.NDArray[np.float32]
 
 _BITS = {"png": (8, 16), "tiff": (8, 16, 32), "jpeg": (8,)}
 _KINDS = {".png": "png", ".tif": "tiff", ".tiff": "tiff", ".jpg": "jpeg", ".jpeg": "jpeg"}
-_PACKAGES = {"cv2": "OpenCV", "scipy": "SciPy", "rawpy": "rawpy", "tifffile": "tifffile"}
+_PACKAGES = {"cv2": "OpenCV", "scipy": "SciPy", "rawpy": "rawpy", "tifffile": "tifffile", "astropy": "Astropy"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, eq=False)
@@ -67,9 +67,12 @@ def unit(samples: npt.NDArray[Any]) -> Float:
     return values
 
 
-def require() -> None:
-    """Raises UsageError where the extra `multiframe` is not installed; commands call it before they import."""
-    missing = [name for module, name in _PACKAGES.items() if importlib.util.find_spec(module) is None]
+def require(*modules: str) -> None:
+    """Raises UsageError where one of these modules of the extra `multiframe`, by default any, is not installed.
+
+    Commands call it before they import them.
+    """
+    missing = [_PACKAGES[module] for module in modules or _PACKAGES if importlib.util.find_spec(module) is None]
     if missing:
         names = " and ".join(missing)
         raise UsageError(f"This needs {names}; install what it lacks with: pip install 'subpixel[multiframe]'")

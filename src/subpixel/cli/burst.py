@@ -56,7 +56,7 @@ def burst(
     """
     from subpixel import pictures
 
-    pictures.require()
+    pictures.require("cv2", "scipy", "tifffile")
     from subpixel.multiframe.fuse import fuse
     from subpixel.multiframe.raw import load_burst
 

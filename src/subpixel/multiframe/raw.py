@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from subpixel.errors import InputError
-from subpixel.pictures import Picture, exif, sequence, upright
+from subpixel.pictures import Picture, exif, require, sequence, upright
 from subpixel.video.source import check_size, shown
 
 Float = npt.NDArray[Any]  # float32
@@ -108,6 +108,7 @@ def load_raw(path: str | Path) -> Mosaic:
 
     Raises InputError where LibRaw cannot read it: damaged, cut off, of an unknown camera, or without a mosaic.
     """
+    require("rawpy")
     import rawpy
 
     try:
@@ -195,7 +196,11 @@ def develop(balanced: Float, camera: Camera, *, linear: bool = False) -> Float:
 
     With `linear` in light instead of sRGB's steps (IEC 61966-2-1).
     """
-    rgb = np.clip(np.minimum(balanced, 1) @ camera.matrix.T.astype(np.float32), 0, 1)
-    if not linear:
-        rgb = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** np.float32(1 / 2.4) - 0.055)
-    return np.ascontiguousarray(upright(rgb, camera.orientation), np.float32)
+    out = np.empty(balanced.shape, np.float32)
+    matrix = camera.matrix.T.astype(np.float32)
+    for top in range(0, len(out), 256):  # a large picture is not held in memory once more
+        rgb = np.clip(np.minimum(balanced[top : top + 256], 1) @ matrix, 0, 1)
+        if not linear:
+            rgb = np.where(rgb <= 0.0031308, 12.92 * rgb, 1.055 * rgb ** np.float32(1 / 2.4) - 0.055)
+        out[top : top + 256] = rgb
+    return np.ascontiguousarray(upright(out, camera.orientation))
