@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import numpy.typing as npt
+import tifffile
 from scipy import fft
 
 Array = npt.NDArray[Any]
@@ -60,6 +61,22 @@ def bayer(
         noisy = mosaic(small) + rng.normal(0, sigma / 255, small.shape[:2])
         frames.append((np.clip(np.rint(noisy * 1023), 0, 1023) / 1023).astype(np.float32))
     return sharp[top : top + side, left : left + side] / 255.0, frames, shifts
+
+
+def write_dng(path: Path, samples: Array) -> None:
+    """RGGB counts (h, w) uint16 as a DNG of a camera that sees in sRGB: black 0, white 65535."""
+    xyz = [(round(1_000_000 * v), 1_000_000) for v in np.linalg.inv(XYZ).ravel()]
+    tags = [
+        (33421, 3, 2, (2, 2), True),  # CFARepeatPatternDim
+        (33422, 1, 4, bytes((0, 1, 1, 2)), True),  # CFAPattern
+        (50706, 1, 4, bytes((1, 4, 0, 0)), True),  # DNGVersion
+        (50708, 2, 0, "Bench", True),  # UniqueCameraModel
+        (50714, 3, 1, 0, True),  # BlackLevel
+        (50717, 4, 1, 65535, True),  # WhiteLevel
+        (50721, 10, 9, tuple(v for pair in xyz for v in pair), True),  # ColorMatrix1
+        (50728, 5, 3, (1, 1) * 3, True),  # AsShotNeutral
+    ]
+    tifffile.imwrite(path, samples, photometric=32803, metadata=None, extratags=tags)
 
 
 # Camera RGB of XYZ of the four cameras that Brooks et al. (Unprocessing Images for Learned Raw Denoising, 2019) mix.
