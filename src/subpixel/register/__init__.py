@@ -29,7 +29,8 @@ Method = Literal["gradient", "peak", "foroosh", "phase", "feature", "neural"]
 
 METHODS: tuple[Method, ...] = ("gradient", "peak", "foroosh", "phase", "feature", "neural")
 LOW_CONFIDENCE = 0.1  # pixels of predicted error from which a motion carries a warning
-ALIKE = 0.7  # correlation of aligned gradients from which no other start is tried
+RIVAL = 0.9  # share of the likeness at which another alignment is as good
+CONTRAST = (0.7, 1.4)  # of the moving picture over the reference, beyond which gain must be asked for
 CHANCE = 8.0  # over the root of the number of pixels: the correlation that strangers may reach by chance
 LOST = 1.0  # pixels of predicted error from which there is no motion to speak of
 
@@ -63,15 +64,18 @@ def register(
 
     Raises UsageError for an unknown or impossible model or method, and InputError for pictures that differ in size,
     hold NaN, show nothing, are saturated or have nothing in common. A motion whose predicted error is above
-    LOW_CONFIDENCE says so in `warning`.
+    LOW_CONFIDENCE says so in `warning`, as does one of pictures that repeat themselves, or that differ in contrast
+    where `photometric` is false.
     """
     _check_request(model, method, start)
     planes.same_size(reference, moving)
     mask = planes.checked_mask(mask, reference)
     how = How(photometric, robust, mask)
     mine, theirs = planes.luma(reference, "reference", mask), planes.luma(moving, "moving picture")
-    unit = float(mine.std()) or 1.0  # any sample values: numbers near 1 are what single precision holds best
+    unit = float(mine.std(dtype=np.float64)) or 1.0  # numbers near 1 are what single precision holds best
     fit = _fit(mine / unit, theirs / unit, model, method, start, how)
+    if fit.likeness < 0:
+        raise InputError("The two pictures have nothing in common, or too little: no position of one shows the other.")
     if fit.likeness < max(CHANCE / math.sqrt(mine.size), 0.05) or (fit.likeness < 0.4 and not fit.rmse < LOST):
         raise InputError(
             f"The two pictures have nothing in common: their gradients correlate by {fit.likeness:.2f} at best; "
@@ -82,7 +86,7 @@ def register(
             f"The pictures show too little to be registered: the predicted error is {fit.rmse:.2g} pixels; "
             "use pictures with more detail, or a simpler model."
         )
-    return _motion(fit, model, unit, mine.shape)
+    return _motion(fit, model, unit, mine.shape, photometric=photometric)
 
 
 def register_many(
@@ -132,15 +136,27 @@ def _fit(reference: Float32, moving: Float32, model: Model, method: Method, star
         return _flow(reference, moving, method, start, how)
     if start is not None:
         return _descent(reference, moving, simplified(start.matrix, model, *reference.shape), model, how)
-    best: Fit | None = None
-    for there in _starts(reference, moving, model, method, how):
+    best = gradient.LOST
+    starts = _starts(reference, moving, model, method, how)
+    for count, there in enumerate(starts):
         fit = _descent(reference, moving, there, model, how)
-        if best is None or fit.likeness > best.likeness:
+        if count == 0 or fit.likeness > best.likeness:
             best = fit
-        if best.likeness > ALIKE:
+        if best.settled:
             break
-    assert best is not None  # a correlation has a highest sample
-    return best
+    return dataclasses.replace(best, rival=_rival(reference, moving, best, model, how))
+
+
+def _rival(reference: Float32, moving: Float32, best: Fit, model: Model, how: How) -> tuple[float, float] | None:
+    """Another shift that aligns the pictures as well as the best fit, where what they show repeats itself."""
+    step = gradient.coarsest(reference.shape)
+    for dx, dy in peaks.repeats(planes.reduced(reference, step)):
+        there = best.matrix @ np.array([[1, 0, dx * step], [0, 1, dy * step], [0, 0, 1.0]])
+        fit = _descent(reference, moving, there, model, how)
+        apart = np.abs(fit.matrix[:2, 2] - best.matrix[:2, 2]).max()
+        if fit.likeness > RIVAL * best.likeness and apart > 1:
+            return float(fit.matrix[0, 2]), float(fit.matrix[1, 2])
+    return None
 
 
 def _starts(reference: Float32, moving: Float32, model: Model, method: Method, how: How) -> Iterator[Float64]:
@@ -175,14 +191,22 @@ def _judged(fit: Fit, matrix: Float64) -> Fit:
     return dataclasses.replace(fit, matrix=matrix, rmse=math.hypot(fit.rmse, distance))
 
 
-def _motion(fit: Fit, model: Model, unit: float, shape: tuple[int, ...]) -> Motion:
+def _motion(fit: Fit, model: Model, unit: float, shape: tuple[int, ...], *, photometric: bool) -> Motion:
     """What was found, in sample values, with its overlap and a warning where it is not to be trusted."""
     height, width = shape
     motion = Motion(model, fit.matrix, fit.flow, fit.rmse, fit.gain, fit.bias * unit)
-    warning = ""
+    warnings = []
     if fit.rmse > LOW_CONFIDENCE:
-        warning = f"The predicted error of this motion is {fit.rmse:.2g} pixels."
-    return dataclasses.replace(motion, overlap=_overlap(motion, height, width), warning=warning)
+        warnings.append(f"The predicted error of this motion is {fit.rmse:.2g} pixels.")
+    if fit.rival is not None:
+        x, y = fit.rival
+        warnings.append(f"What the pictures show repeats itself: a shift of ({x:.2f}, {y:.2f}) pixels fits as well.")
+    if not photometric and not CONTRAST[0] < fit.contrast < CONTRAST[1]:
+        warnings.append(
+            f"The moving picture has {fit.contrast:.2g} times the contrast of the reference, which misleads; "
+            "ask for gain and bias."
+        )
+    return dataclasses.replace(motion, overlap=_overlap(motion, height, width), warning=" ".join(warnings))
 
 
 def _overlap(motion: Motion, height: int, width: int) -> float:

@@ -76,7 +76,9 @@ def refine(reference: Float32, moving: Float32, flow: Float32, how: How) -> Fit:
             break
     alike = likeness(smooth, seen, weights)
     rmse = _predicted(tensor, noise, bend) / max(alike, 0.01)
-    return Fit(np.eye(3), rmse, gain, bias, alike, np.ascontiguousarray(np.moveaxis(mesh.flow(nodes), 0, 2)))
+    found = np.ascontiguousarray(np.moveaxis(mesh.flow(nodes), 0, 2))
+    contrast = float(seen[plane > 0].std() / smooth[plane > 0].std()) if plane.any() else 1.0
+    return Fit(np.eye(3), rmse, gain, bias, alike, found, contrast=contrast)
 
 
 def levels(reference: Float32, moving: Float32, weights: Float32) -> tuple[float, float]:

@@ -27,6 +27,8 @@ STEPS = 30
 HONEST = 1.15  # actual over predicted errors: some aliasing is the same in all blocks
 BLOCKS = 8  # the picture is cut into 8 x 8 blocks to see how much the sums over them differ
 LEAST = 14  # pixels of an overlap's shorter side that are worth looking at
+ALIKE = 0.7  # correlation of aligned gradients from which no other start is tried
+COARSE = 4.0  # pixels of blur that leave little of noise
 COARSEST = 40  # pixels of the shorter side at the coarsest level
 MOST = 4_000_000  # pixels that models other than shift work on; larger pictures are halved for them
 
@@ -45,7 +47,8 @@ class How:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
     """What was found: matrix (3, 3) from reference to moving, flow (H, W, 2) or None, predicted 2-D RMSE in pixels,
-    gain and bias of samples, and how alike the aligned gradients are, -1 to 1."""
+    gain and bias of samples, how alike the aligned gradients are, -1 to 1, whether that settles it, the contrast of
+    what is seen over the reference's, and the shift (dx, dy) of another alignment that fits as well."""
 
     matrix: Float64
     rmse: float
@@ -53,6 +56,9 @@ class Fit:
     bias: float = 0.0
     likeness: float = 1.0
     flow: Float32 | None = None
+    settled: bool = False
+    contrast: float = 1.0
+    rival: tuple[float, float] | None = None
 
 
 LOST = Fit(np.eye(3), math.inf, likeness=-1.0)  # where a descent left the picture
@@ -64,7 +70,8 @@ class Problem:
 
     mine: (h, w) of the reference. rows: (K, h w), how a sample changes with each parameter. look: what is seen at the
     positions a matrix tells, (h, w), and which of it is inside, (h w,) of 0 and 1 or None for all. change: what a step
-    (K,) does to positions of the reference, (3, 3). chosen: (h w,) weights of the caller's mask, or None.
+    (K,) does to positions of the reference, (3, 3). chosen: (h w,) weights of the caller's mask, or None. design: rows
+    of any such plane.
     """
 
     mine: Float32
@@ -72,6 +79,7 @@ class Problem:
     look: Callable[[Float64], tuple[Float32, Float32 | None]]
     change: Callable[[Float64], Float64]
     chosen: Float32 | None
+    design: Callable[[Float32], Float32]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -90,9 +98,17 @@ class Solution:
     gram: Float64
     robust: bool
 
-    def covariance(self, count: int) -> Float64:
-        """(count, count): of the motion's parameters."""
-        both = sandwich(self.weighed, self.error, self.gram, self.seen.shape)[:count, :count]
+    def covariance(self, design: Callable[[Float32], Float32]) -> Float64:
+        """(K, K): of the motion's parameters.
+
+        Noise makes slopes look steeper than they are, and shows some where there are none: what tells of a motion are
+        the slopes that the reference and what is seen have in common.
+        """
+        rows = design(self.seen) / np.float32(self.gain)
+        count = len(rows)
+        common, half = self.gram.copy(), _gram(self.weighed[:count], rows)
+        common[:count, :count] = (half + half.T) / 2
+        both = sandwich(self.weighed, self.error, common, self.seen.shape)[:count, :count]
         return np.asarray(both / (self.gain * self.firmness()) ** 2)
 
     def firmness(self) -> float:
@@ -182,7 +198,7 @@ def shift(reference: Float32, moving: Float32, start: Float64, how: How) -> Fit:
     freed = fit.matrix.copy()
     freed[:2, 2] += np.linalg.lstsq(found.gram[:2, :2], pull, rcond=1e-9)[0]
     # Under less blur less is alike: pictures are compared as they are under the same blur always.
-    return dataclasses.replace(fit, matrix=freed, likeness=rough.likeness)
+    return dataclasses.replace(rough, matrix=freed, rmse=fit.rmse, gain=fit.gain, bias=fit.bias)
 
 
 def at_level(
@@ -202,15 +218,33 @@ def at_level(
         look = functools.partial(_shifted, np.ascontiguousarray(other[there]), cut)
         rows = np.stack([slope[here][INNER].ravel() for slope in slopes])
         chosen = None if how.mask is None else how.mask[here][INNER].ravel().astype(np.float32)
-        found = descend(Problem(smooth[here][INNER], rows, look, _moved, chosen), fit, how, enough)
+        mine = smooth[here][INNER]
+        found = descend(Problem(mine, rows, look, _moved, chosen, _slopes), fit, how, enough)
         fit = Fit(found.matrix, math.inf, found.gain, found.bias, fit.likeness)
         if max(abs(fit.matrix[0, 2] - cut[0]), abs(fit.matrix[1, 2] - cut[1])) < 1:
             break
     if _apart(reference.shape, fit):
         return LOST, None
-    alike = likeness(smooth[here][INNER], found.seen, found.weights)
-    rmse = predicted(float(np.trace(found.covariance(2))), alike) if enough == ENOUGH else math.inf
-    return dataclasses.replace(fit, likeness=alike, rmse=rmse), found
+    if enough == ENOUGH:
+        return dataclasses.replace(fit, rmse=predicted(float(np.trace(found.covariance(_slopes))))), found
+    return compared(fit, mine, found), found
+
+
+def _slopes(plane: Float32) -> Float32:
+    """(2, h w): the slopes of a plane (h, w) without its border, where they are not known; the rest stands for it."""
+    inner = np.zeros((2, *plane.shape), np.float32)
+    inner[:, *INNER] = np.stack(gradients(plane))[:, *INNER]
+    return (inner * np.float32(plane.size / inner[0][INNER].size)).reshape(2, -1)
+
+
+def compared(fit: Fit, mine: Float32, found: Solution) -> Fit:
+    """A fit with how alike the reference (h, w) and what is seen are."""
+    alike = likeness(mine, found.seen, found.weights)
+    settled = alike > ALIKE or likeness(blurred(mine, COARSE), blurred(found.seen, COARSE), found.weights) > ALIKE
+    here = slice(None) if found.weights is None else found.weights > 0
+    one, other = (float(plane.ravel()[here].std()) for plane in (mine, found.seen))
+    contrast = other / one if one > 0 else math.inf
+    return dataclasses.replace(fit, likeness=alike, settled=settled, contrast=contrast)
 
 
 def _apart(shape: tuple[int, ...], fit: Fit) -> bool:
@@ -248,7 +282,7 @@ def parametric(reference: Float32, moving: Float32, start: Float64, model: Model
     while step >= finest:
         small, other = reduced(reference, step), reduced(moving, step)
         before = dataclasses.replace(fit, matrix=rescaled(fit.matrix, 1 / step))
-        at_level = _parametric(small, other, before, model, _masked(how, step))
+        at_level = _parametric(small, other, before, model, _masked(how, step), last=step == finest)
         if at_level is LOST:
             return LOST
         fit = dataclasses.replace(at_level, matrix=rescaled(at_level.matrix, step), rmse=at_level.rmse * step)
@@ -256,21 +290,27 @@ def parametric(reference: Float32, moving: Float32, start: Float64, model: Model
     return fit
 
 
-def _parametric(reference: Float32, moving: Float32, start: Fit, model: Model, how: How) -> Fit:
+def _parametric(reference: Float32, moving: Float32, start: Fit, model: Model, how: How, *, last: bool) -> Fit:
     smooth, other = blurred(reference, BLUR), blurred(moving, BLUR)
     height, width = reference.shape
     scale = normal(height, width)
-    rows = design(model, gradients(smooth), scale)
+    rows_of = functools.partial(_rows, model, scale)
     chosen = _framed(how.mask, reference.shape)
     look = functools.partial(_warped, sampling.Spline(other), reference.shape)
-    problem = Problem(smooth, rows, look, functools.partial(exponential, model, scale), chosen)
+    problem = Problem(smooth, rows_of(smooth), look, functools.partial(exponential, model, scale), chosen, rows_of)
     found = descend(problem, start, how)
     if found.weights is None or found.weights.sum() < LEAST**2:
         return LOST
+    fit = compared(Fit(found.matrix, math.inf, found.gain, found.bias), smooth, found)
+    if not last:
+        return fit
     ways = fields(model, scale, height, width)  # (K, 2, N): how far positions all over the picture move
-    spread = np.einsum("kan,kl,lan->", ways, found.covariance(len(rows)), ways) / ways.shape[2]
-    alike = likeness(smooth, found.seen, found.weights)
-    return Fit(found.matrix, predicted(float(spread), alike), found.gain, found.bias, alike)
+    spread = np.einsum("kan,kl,lan->", ways, found.covariance(rows_of), ways) / ways.shape[2]
+    return dataclasses.replace(fit, rmse=predicted(float(spread)))
+
+
+def _rows(model: Model, scale: Float64, plane: Float32) -> Float32:
+    return design(model, gradients(plane), scale)
 
 
 def _warped(spline: sampling.Spline, shape: tuple[int, int], matrix: Float64) -> tuple[Float32, Float32]:
@@ -305,9 +345,9 @@ def overlap(shape: tuple[int, ...], offset: tuple[int, int]) -> tuple[tuple[slic
     return here, there
 
 
-def predicted(variance: float, alike: float) -> float:
-    """The RMSE that a variance stands for: noise makes slopes look steeper than they are, by 1 / likeness."""
-    return HONEST * math.sqrt(max(variance, 0.0)) / max(alike, 0.01)
+def predicted(variance: float) -> float:
+    """The RMSE that a variance stands for."""
+    return HONEST * math.sqrt(max(variance, 0.0))
 
 
 def likeness(mine: Float32, seen: Float32, weights: Float32 | None) -> float:
@@ -352,7 +392,7 @@ def sandwich(rows: Float32, error: Float32, gram: Float64, shape: tuple[int, int
     cut = (slice(down * height), slice(across * width))
     scores = np.stack([(row * error).reshape(shape)[cut].reshape(down, height, across, width) for row in rows])
     sums = scores.sum((2, 4), dtype=np.float64).reshape(len(scores), -1)
-    scale = np.sqrt(np.diag(gram))
+    scale = np.sqrt(np.maximum(np.diag(gram), 0))
     if not scale.all() or np.linalg.eigvalsh(gram / np.outer(scale, scale))[0] < 1e-7:
         return np.full(gram.shape, math.inf)  # some parameter changes nothing, or nothing that another does not
     inverse = np.linalg.inv(gram)

@@ -72,6 +72,17 @@ def starts(reference: Float32, moving: Float32, step: int) -> Iterator[Float64]:
                 yield rescaled(np.array([[1, 0, x], [0, 1, y], [0, 0, 1.0]]), step)
 
 
+def repeats(plane: Float32) -> Iterator[tuple[int, int]]:
+    """(dx, dy) by which a plane (H, W) looks like itself: the highest tops of its autocorrelation, above a half."""
+    cross = spectrum(plane, plane, normalised=False)
+    u, v = np.arange(cross.shape[1]) / plane.shape[1], np.fft.fftfreq(plane.shape[0])[:, None]
+    r = u * u + v * v
+    correlation = surface(cross * r * np.exp(-60 * r), plane.shape)  # slopes, without most of the noise
+    for dx, dy in tops(correlation):
+        if correlation[dy, dx] > 0.5 * correlation[0, 0] and max(abs(dx), abs(dy)) > 3:
+            yield dx, dy
+
+
 def parabola(reference: Float32, moving: Float32) -> tuple[float, float]:
     """(dx, dy) of the top of parabolas through the highest sample of the phase correlation and its neighbours."""
     correlation, (dx, dy) = _peak(reference, moving)
