@@ -326,15 +326,16 @@ def test_what_a_dead_worker_had_in_hand_goes_on_when_it_is_started_again(made: M
 @pytest.mark.parametrize("missing", ["answer", "truth"])
 def test_a_lost_file_is_our_fault(made: Made, round_: Any, missing: str) -> None:
     from subpixel.site import files
+    from subpixel.site.models import Truth
 
     submission = handed_in(made, round_, answer())
     if missing == "answer":
         files.store("submissions").delete(submission.sha256)
     else:
-        (files.truths() / round_.truth.folder / "90.rgb").write_bytes(b"short")
+        Truth.objects.update(folder="nowhere")
     done = work()
     assert (done.state, done.slot) == ("queued", "held")
-    assert ("No such file" if missing == "answer" else "90.rgb has 5 bytes") in the_job().error
+    assert ("No such file" if missing == "answer" else "nowhere does not hold the truth") in the_job().error
 
 
 def test_the_scoring_process_has_no_secrets_and_ends_with_its_worker(tmp_path: Path) -> None:
