@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Iterator
-from typing import BinaryIO
+from collections.abc import AsyncIterator, Generator
 
 from django.core.handlers.asgi import ASGIRequest
 from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
@@ -21,17 +20,15 @@ def send(request: HttpRequest, store: str, key: str, name: str) -> HttpResponse:
     broke off can go on. Raises Http404 where there is no such file.
     """
     try:
-        file, size = files.store(store).open(key), files.store(store).size(key)
+        size = files.store(store).size(key)
     except FileNotFoundError as error:
         raise Http404(str(error)) from error
     wanted = _range(request, size, key)
     if wanted is None:
-        file.close()
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     start, stop = wanted
-    file.seek(start)
     pieces = _pieces_later if isinstance(request, ASGIRequest) else _pieces
-    response = StreamingHttpResponse(pieces(file, stop - start), content_type="application/octet-stream")
+    response = StreamingHttpResponse(pieces(store, key, start, stop - start), content_type="application/octet-stream")
     response["Content-Length"] = str(stop - start)
     response["Content-Disposition"] = content_disposition_header(True, name)
     response["Accept-Ranges"] = "bytes"
@@ -55,15 +52,18 @@ def _range(request: HttpRequest, size: int, key: str) -> tuple[int, int] | None:
     return (start, stop) if start < stop else None
 
 
-def _pieces(file: BinaryIO, count: int) -> Iterator[bytes]:
-    with file:
+def _pieces(store: str, key: str, start: int, count: int) -> Generator[bytes]:
+    with files.store(store).open(key) as file:
+        file.seek(start)
         while count and (piece := file.read(min(_PIECE, count))):
             count -= len(piece)
             yield piece
 
 
-async def _pieces_later(file: BinaryIO, count: int) -> AsyncIterator[bytes]:
-    with file:
-        while count and (piece := await asyncio.to_thread(file.read, min(_PIECE, count))):
-            count -= len(piece)
+async def _pieces_later(store: str, key: str, start: int, count: int) -> AsyncIterator[bytes]:
+    pieces = _pieces(store, key, start, count)
+    try:
+        while piece := await asyncio.to_thread(next, pieces, b""):
             yield piece
+    finally:
+        pieces.close()
