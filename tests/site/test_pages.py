@@ -14,7 +14,7 @@ from django.test import Client
 
 from made import SAMPLES, Clock, Made, answer, invalid
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 def client(user: Any = None, language: str = "en") -> Client:
@@ -38,7 +38,7 @@ def told(response: Any) -> str:
 # ---- for everyone
 
 
-def test_home_leads_to_the_only_contest(made: Made, clock: Clock) -> None:
+def test_home_leads_to_the_only_contest(made: Made) -> None:
     contest = made.contest()
     assert client().get("/")["Location"] == f"/c/{contest.slug}/"
     other = made.contest()
@@ -59,7 +59,7 @@ def test_contest_says_what_is_on_in_its_own_time(made: Made, clock: Clock) -> No
     assert "The contest is over." in text(client().get(f"/c/{contest.slug}/"))
 
 
-def test_pages_speak_chinese(made: Made, clock: Clock) -> None:
+def test_pages_speak_chinese(made: Made) -> None:
     contest = made.contest()
     page = text(client(language="zh-CN,zh;q=0.9").get(f"/c/{contest.slug}/"))
     assert "初赛正在进行。" in page
@@ -76,7 +76,7 @@ def test_language_is_kept_for_mails_too(made: Made) -> None:
     assert browser.post("/language/", {"language": "en", "next": "https://evil.example/"})["Location"] == "/"
 
 
-def test_no_page_lets_script_inside(made: Made, clock: Clock) -> None:
+def test_no_page_lets_script_inside(made: Made) -> None:
     contest = made.contest()
     for path in ("/", f"/c/{contest.slug}/", "/accounts/login/", "/nowhere/"):
         response = client().get(path)
@@ -87,7 +87,7 @@ def test_no_page_lets_script_inside(made: Made, clock: Clock) -> None:
         assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\ssrc=)", body)
 
 
-def test_rules_are_those_of_the_tables(made: Made, clock: Clock) -> None:
+def test_rules_are_those_of_the_tables(made: Made) -> None:
     contest = made.contest(largest=3)
     page = text(client().get(f"/c/{contest.slug}/rules/"))
     assert "A team has 1 to 3 people" in page
@@ -108,7 +108,7 @@ def data_file(round_: Any, content: bytes, **fields: Any) -> Any:
     return DataFile.objects.create(round=round_, key=key, sha256=key, **given | fields)
 
 
-def test_download_goes_on_where_it_broke_off(made: Made, clock: Clock) -> None:
+def test_download_goes_on_where_it_broke_off(made: Made) -> None:
     round_ = made.round()
     file = data_file(round_, bytes(range(256)) * 4000)
     path = f"/c/{round_.contest.slug}/data/{file.pk}/"
@@ -159,7 +159,7 @@ def test_team_is_made_and_refusals_are_told(made: Made, clock: Clock) -> None:
     assert "cannot be made or changed any more" in told(browser.post(f"{path}rename/", {"name-name": "Kites"}))
 
 
-def test_invitation_joins_by_its_form_only(made: Made, clock: Clock) -> None:
+def test_invitation_joins_by_its_form_only(made: Made) -> None:
     from subpixel.site.acts import teams
 
     contest, friend = made.contest(), made.user()
@@ -175,7 +175,7 @@ def test_invitation_joins_by_its_form_only(made: Made, clock: Clock) -> None:
     assert "This invitation is not good any more" in text(gone)
 
 
-def test_small_file_is_handed_in_without_script(made: Made, clock: Clock) -> None:
+def test_small_file_is_handed_in_without_script(made: Made) -> None:
     from django.core.files.uploadedfile import SimpleUploadedFile
 
     contest = made.contest()
@@ -191,7 +191,7 @@ def test_small_file_is_handed_in_without_script(made: Made, clock: Clock) -> Non
     assert "Uploaded, not handed in yet" in text(browser.get(home))
 
 
-def test_hand_in_twice_by_the_same_form_is_one(made: Made, clock: Clock) -> None:
+def test_hand_in_twice_by_the_same_form_is_one(made: Made) -> None:
     contest = made.contest()
     team = made.team(contest)
     upload = made.upload(team)
@@ -201,7 +201,7 @@ def test_hand_in_twice_by_the_same_form_is_one(made: Made, clock: Clock) -> None
     assert team.submissions.count() == 1
 
 
-def test_state_is_told_in_words(made: Made, clock: Clock) -> None:
+def test_state_is_told_in_words(made: Made) -> None:
     from subpixel.site.acts import scoring
 
     contest = made.contest()
@@ -227,7 +227,7 @@ def test_state_is_told_in_words(made: Made, clock: Clock) -> None:
     assert "该文件不是 tar 归档" in text(client(team.captain).get(path))
 
 
-def test_nobody_sees_another_teams_hand_in(made: Made, clock: Clock) -> None:
+def test_nobody_sees_another_teams_hand_in(made: Made) -> None:
     contest = made.contest()
     team, rival = made.team(contest), made.team(contest)
     one = made.submission(team)
@@ -242,7 +242,7 @@ def test_nobody_sees_another_teams_hand_in(made: Made, clock: Clock) -> None:
 # ---- the board
 
 
-def test_board_shows_ranks_the_line_and_the_own_team(made: Made, clock: Clock) -> None:
+def test_board_shows_ranks_the_line_and_the_own_team(made: Made) -> None:
     contest = made.contest(advance=1)
     best, second = made.team(contest, name="Best"), made.team(contest, name="Second")
     made.score(second, 2000)
@@ -305,7 +305,7 @@ def test_person_erases_their_data(made: Made) -> None:
     assert not user.email.endswith("example.org")
 
 
-def test_register_mails_go_through_the_outbox_in_the_pages_language(db: None) -> None:
+def test_register_mails_go_through_the_outbox_in_the_pages_language() -> None:
     from subpixel.site.models import Outbox, User
 
     form = {
