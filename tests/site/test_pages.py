@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.urls import reverse
 
 from made import SAMPLES, Clock, Made, answer, invalid
 
@@ -111,7 +112,7 @@ def data_file(round_: Any, content: bytes, **fields: Any) -> Any:
 def test_download_goes_on_where_it_broke_off(made: Made) -> None:
     round_ = made.round()
     file = data_file(round_, bytes(range(256)) * 4000)
-    path = f"/c/{round_.contest.slug}/data/{file.pk}/"
+    path = reverse("data-file", args=[round_.contest.slug, file.pk])
     whole = client().get(path)
     assert b"".join(whole.streaming_content) == bytes(range(256)) * 4000
     assert whole["Content-Disposition"] == 'attachment; filename="90.mp4"'
@@ -129,14 +130,14 @@ def test_download_goes_on_where_it_broke_off(made: Made) -> None:
 def test_data_wait_for_their_time(made: Made, clock: Clock) -> None:
     round_ = made.round()
     file = data_file(round_, b"clip", visible_from=clock() + timedelta(hours=1))
-    home = f"/c/{round_.contest.slug}/data/"
+    home = reverse("data", args=[round_.contest.slug])
     assert "More files will be here from 15 May 2030, 21:00 UTC+8" in text(client().get(home))
     assert client().get(f"{home}{file.pk}/").status_code == 404
     assert client(made.organiser).get(f"{home}{file.pk}/").status_code == 200
     clock.forward(hours=1)
     assert client().get(f"{home}{file.pk}/").status_code == 200
     other = made.contest()
-    assert client().get(f"/c/{other.slug}/data/{file.pk}/").status_code == 404
+    assert client().get(reverse("data-file", args=[other.slug, file.pk])).status_code == 404
 
 
 # ---- teams and hand-ins
