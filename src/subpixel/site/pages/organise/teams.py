@@ -106,7 +106,7 @@ def table(name: str, rows: Iterable[Iterable[object]]) -> HttpResponse:
     text = io.StringIO()
     writer = csv.writer(text)
     for row in rows:
-        writer.writerow([f"'{cell}" if str(cell).startswith(tuple("=+-@\t\r")) else cell for cell in row])
+        writer.writerow([f"'{cell}" if str(cell).startswith(tuple("=+-@\t\r\n＝＋－＠")) else cell for cell in row])
     response = HttpResponse("\ufeff" + text.getvalue(), content_type="text/csv; charset=utf-8")
     response["Content-Disposition"] = content_disposition_header(True, name)
     response["Cache-Control"] = "no-store"
