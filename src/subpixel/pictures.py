@@ -131,9 +131,11 @@ def _picture(samples: npt.NDArray[Any], path: str | Path, tags: dict[str, float]
 
 def _tiff(data: bytes, path: str | Path) -> npt.NDArray[Any]:
     import io
+    import logging
 
     import tifffile
 
+    tifffile.logger().setLevel(logging.CRITICAL)  # what is wrong with a file is said once, below
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = file.pages.first
