@@ -78,7 +78,8 @@ def test_safe_settings_are_taken(tmp_path: Path) -> None:
     assert (site.host, site.local, site.proxies, site.database) == ("contest.example.org", False, 1, database)
     taken = environment.database(site)
     assert (taken["HOST"], taken["PORT"], taken["PASSWORD"]) == ("db", "5433", "p/w")
-    assert taken["OPTIONS"] == {"sslmode": "require"}
+    assert taken["OPTIONS"]["sslmode"] == "require"
+    assert "lock_timeout=20s" in taken["OPTIONS"]["options"]
     assert set(site.secrets) == {SECRET, "pass%40word", "pass@word", "p%2Fw", "p/w"}
 
 

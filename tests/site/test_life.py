@@ -202,6 +202,6 @@ class Life(RuleBasedStateMachine):
 
 def test_any_order_of_events() -> None:
     """Not shrunk on failure, which would take longer than reading a path of thirty steps."""
-    chosen = settings(max_examples=12, stateful_step_count=30, deadline=None, phases=[Phase.generate])
+    chosen = settings(max_examples=10, stateful_step_count=30, deadline=None, phases=[Phase.generate])
     run_state_machine_as_test(Life, settings=chosen)
     assert audit.verify() == []

@@ -189,6 +189,21 @@ def test_a_queue_that_nobody_works_on_ends_after_45_minutes(submission: Submissi
     assert state(submission) == ("fault", "free", False)
 
 
+def test_after_an_outage_the_worker_comes_before_the_clock(made: Made, clock: Clock) -> None:
+    """All was off for hours: what was being checked and what waited is scored, and is no fault of ours."""
+    contest = made.contest()
+    begun, waiting = made.submission(made.team(contest)), made.submission(made.team(contest))
+    claimed("worker")
+    clock.forward(hours=9)
+    assert reap("worker") == 1, "its earlier life"
+    lease = claimed("worker")
+    assert (lease.submission, reap()) == (waiting.pk, 0)
+    assert finish(lease, verdict(lease, 5))
+    clock.forward(minutes=1)
+    made.scored(begun, 6)
+    assert (state(begun)[0], state(waiting)[0]) == ("scored", "scored")
+
+
 def test_waiting_behind_others_is_no_fault(made: Made, clock: Clock) -> None:
     """The queue makes progress while the worker is busy for an hour with the one before."""
     contest = made.contest()

@@ -20,6 +20,7 @@ def run(stop: threading.Event) -> None:
     """Do every chore in its turn until `stop` is set; one that fails is tried again in its next turn."""
     chores: dict[Callable[[], object], float] = {deliver: 2, scoring.reap: 5, uploads.sweep: 30}
     due = dict.fromkeys(chores, 0.0)
+    due[scoring.reap] = time.monotonic() + scoring.LEASE  # what waited while nothing ran is first left to the workers
     while not stop.is_set():
         for chore, every in chores.items():
             if time.monotonic() >= due[chore]:

@@ -181,16 +181,18 @@ def database(site: Environment) -> dict[str, Any]:
     url = urllib.parse.urlsplit(site.database)
     if url.scheme not in ("postgres", "postgresql") or not url.path.strip("/"):
         raise UsageError("DATABASE_URL must be postgresql://USER:PASSWORD@HOST:PORT/NAME, or be left out for SQLite.")
-    options = dict(urllib.parse.parse_qsl(url.query))
+    # As SQLite does, give up after 20 seconds; a process that hangs in the middle of an act must not stop all others.
+    patience = "-c lock_timeout=20s -c idle_in_transaction_session_timeout=60s"
+    given = {"options": patience} | dict(urllib.parse.parse_qsl(url.query))
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": urllib.parse.unquote(url.path.strip("/")),
         "USER": urllib.parse.unquote(url.username or ""),
         "PASSWORD": urllib.parse.unquote(url.password or ""),
-        "HOST": options.pop("host", url.hostname or ""),
+        "HOST": given.pop("host", url.hostname or ""),
         "PORT": str(url.port or ""),
         "CONN_MAX_AGE": 0,  # each request has a thread of its own, with which a kept connection would be lost
-        "OPTIONS": options,
+        "OPTIONS": given,
     }
 
 

@@ -149,13 +149,15 @@ def release(lease: Lease) -> bool:
 def reap(owner: str = "") -> int:
     """Take back what workers have lost, and end what made no progress for too long; how many jobs that were.
 
-    owner: of a worker that begins anew, so that nothing of its earlier life goes on.
+    owner: of a worker that begins anew, so that nothing of its earlier life goes on; what waited while there was no
+    worker is left to it, however long that was.
     """
     now = clock.now()
     leased = ScoreJob.objects.filter(state="leased")
     lost = leased.filter(lease_until__lte=now) | (leased.filter(owner=owner) if owner else leased.none())
-    stuck = leased.filter(progressed_at__lte=now - BOUND)
-    if (ScoreJob.objects.aggregate(last=Max("progressed_at"))["last"] or now) <= now - BOUND:
+    stuck = leased.none() if owner else leased.filter(progressed_at__lte=now - BOUND)
+    last = ScoreJob.objects.aggregate(last=Max("progressed_at"))["last"]
+    if not owner and last is not None and last <= now - BOUND:
         stuck |= ScoreJob.objects.filter(state="ready", evaluation__submission__state__in=UNFINISHED)
     ended = set(stuck.values_list("pk", flat=True))
     for job in ScoreJob.objects.filter(pk__in=ended).order_by("pk"):

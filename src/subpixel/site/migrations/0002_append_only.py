@@ -1,13 +1,15 @@
+from typing import Any
+
 from django.db import migrations
 
 from subpixel.site import triggers
 
 
-def create(apps, schema_editor):
+def create(apps: Any, schema_editor: Any) -> None:
     triggers.create(schema_editor.connection)
 
 
-def drop(apps, schema_editor):
+def drop(apps: Any, schema_editor: Any) -> None:
     triggers.drop(schema_editor.connection)
 
 
