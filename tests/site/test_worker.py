@@ -323,6 +323,32 @@ def test_what_a_dead_worker_had_in_hand_goes_on_when_it_is_started_again(made: M
     assert (the_job().state, the_job().error) == ("ready", "The worker one was lost.")
 
 
+def test_a_database_that_does_not_answer_is_asked_again(
+    made: Made, round_: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict is not lost with the first attempt to write it, and is written once."""
+    from django.db import OperationalError
+
+    from subpixel.site import worker
+    from subpixel.site.acts import scoring
+    from subpixel.site.models import AuditEvent
+
+    real, failures = scoring.finish, [1, 2]
+
+    def finish(lease: Any, found: Any) -> bool:
+        if failures:
+            failures.pop()
+            raise OperationalError("database is locked")
+        return real(lease, found)
+
+    monkeypatch.setattr(scoring, "finish", finish)
+    monkeypatch.setattr(worker, "PAUSE", 0.0)
+    monkeypatch.setattr(worker.connection, "close", lambda: None)  # of this test's transaction
+    handed_in(made, round_, answer(change=3))
+    assert work().state == "scored"
+    assert AuditEvent.objects.filter(action="submission.scored").count() == 1
+
+
 @pytest.mark.parametrize("missing", ["answer", "truth"])
 def test_a_lost_file_is_our_fault(made: Made, round_: Any, missing: str) -> None:
     from subpixel.site import files

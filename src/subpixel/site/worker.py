@@ -26,6 +26,7 @@ from subpixel.site.judging import EXECUTORS, Executor, Failed, Job
 TICK = 0.5  # seconds between looks at what else is to be done
 REAP = 5.0  # seconds between looks for lost leases
 PATIENCE = 120.0  # seconds for which a database that does not answer is asked again
+PAUSE = 1.0  # seconds between two such questions
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
 
@@ -143,4 +144,4 @@ def _patiently(act: Callable[[], T], stop: threading.Event) -> T:
                 raise
             _log.warning("The database does not answer: %s", error)
             connection.close()
-            stop.wait(1)
+            stop.wait(PAUSE)
