@@ -32,7 +32,7 @@ LOW_CONFIDENCE = 0.1  # pixels of predicted error from which a motion carries a 
 RIVAL = 0.9  # share of the likeness at which another alignment is as good
 CONTRAST = (0.7, 1.4)  # of the moving picture over the reference, beyond which gain must be asked for
 CHANCE = 8.0  # over the root of the number of pixels: the correlation that strangers may reach by chance
-LOST = 1.0  # pixels of predicted error from which there is no motion to speak of
+LOST = 2.0  # pixels of predicted error from which there is no motion to speak of
 
 PEAKS: dict[str, Callable[[Float32, Float32], tuple[float, float]]] = {
     "peak": peaks.parabola,

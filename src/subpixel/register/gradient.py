@@ -29,6 +29,7 @@ BLOCKS = 8  # the picture is cut into 8 x 8 blocks to see how much the sums over
 LEAST = 14  # pixels of an overlap's shorter side that are worth looking at
 ALIKE = 0.7  # correlation of aligned gradients from which no other start is tried
 COARSE = 4.0  # pixels of blur that leave little of noise
+SAME = 0.9  # the same under such a blur
 COARSEST = 40  # pixels of the shorter side at the coarsest level
 MOST = 4_000_000  # pixels that models other than shift work on; larger pictures are halved for them
 
@@ -240,7 +241,7 @@ def _slopes(plane: Float32) -> Float32:
 def compared(fit: Fit, mine: Float32, found: Solution) -> Fit:
     """A fit with how alike the reference (h, w) and what is seen are."""
     alike = likeness(mine, found.seen, found.weights)
-    settled = alike > ALIKE or likeness(blurred(mine, COARSE), blurred(found.seen, COARSE), found.weights) > ALIKE
+    settled = alike > ALIKE or likeness(blurred(mine, COARSE), blurred(found.seen, COARSE), found.weights) > SAME
     here = slice(None) if found.weights is None else found.weights > 0
     one, other = (float(plane.ravel()[here].std()) for plane in (mine, found.seen))
     contrast = other / one if one > 0 else math.inf
