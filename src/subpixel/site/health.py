@@ -16,8 +16,8 @@ from django.views.decorators.http import require_safe
 
 from subpixel.site import clock
 from subpixel.site.models import Outbox, ScoreJob, Submission
+from subpixel.site.models.submissions import UNFINISHED
 
-UNFINISHED = ("queued", "checking", "scoring")
 SLOW = timedelta(minutes=15)  # a hand-in that nobody took up in that time wants an organiser
 LONGEST = timedelta(minutes=45)  # no hand-in may go without progress for longer
 LEAST_DISK = 2 << 30

@@ -14,9 +14,8 @@ from django.utils.translation import gettext_lazy
 from subpixel.site import audit, board, clock, outbox
 from subpixel.site.acts.turns import act, lock
 from subpixel.site.models import Advancement, Evaluation, Round, Sanction, Snapshot, Submission, Team, User
+from subpixel.site.models.submissions import UNFINISHED
 from subpixel.site.refusals import Refusal, need_reason, need_staff
-
-_UNFINISHED = ("queued", "checking", "scoring")
 
 
 @act
@@ -28,7 +27,7 @@ def finalise(by: User, round: Round, reason: str) -> Snapshot:  # noqa: A002
         raise Refusal("finalised", _("The results of this round are final already."))
     if clock.now() < round.end:
         raise Refusal("not_closed", _("The round is still open; close it first."))
-    unfinished = Submission.objects.filter(round=round, state__in=_UNFINISHED).count()
+    unfinished = Submission.objects.filter(round=round, state__in=UNFINISHED).count()
     unfinished += Evaluation.objects.filter(
         truth=round.truth_id, status="pending", submission__state="scored", submission__round=round
     ).count()

@@ -13,10 +13,10 @@ from subpixel.site import audit, board, clock, outbox
 from subpixel.site.acts import teams
 from subpixel.site.acts.turns import act, lock
 from subpixel.site.models import GrantApplication, GrantEntitlement, HourLedger, Submission, Team, User
+from subpixel.site.models.submissions import UNFINISHED
 from subpixel.site.refusals import Refusal, need_reason, need_staff
 
 PURPOSE_LENGTH = 2000
-_WAITING = ("queued", "checking", "scoring")
 
 
 def entitle(submission: Submission) -> None:
@@ -27,11 +27,11 @@ def entitle(submission: Submission) -> None:
     """
     of_team = Submission.objects.filter(team=submission.team_id, round=submission.round_id)
     later = Q(accepted_at__gt=submission.accepted_at) | Q(accepted_at=submission.accepted_at, pk__gte=submission.pk)
-    if of_team.filter(state__in=_WAITING).exclude(later).exists():
+    if of_team.filter(state__in=UNFINISHED).exclude(later).exists():
         return
     scored = of_team.filter(state="scored")
     previous = scored.exclude(later).order_by("accepted_at", "pk").last()
-    for one in of_team.filter(later, state__in=(*_WAITING, "scored")).order_by("accepted_at", "pk"):
+    for one in of_team.filter(later, state__in=(*UNFINISHED, "scored")).order_by("accepted_at", "pk"):
         if one.state != "scored":
             return
         if previous is not None and _improved(one, previous) and not GrantEntitlement.objects.filter(submission=one):

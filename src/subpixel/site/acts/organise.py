@@ -14,12 +14,12 @@ from subpixel.site import audit, clock, outbox
 from subpixel.site.acts import finals, handin
 from subpixel.site.acts.turns import act, lock
 from subpixel.site.models import Announcement, Contest, Evaluation, Round, ScoreJob, Submission, Truth, User
+from subpixel.site.models.submissions import UNFINISHED
 from subpixel.site.refusals import Refusal, need_reason, need_staff
 
 CONTEST_FIELDS = ("name", "teams_open", "teams_end", "retention_until")
 ROUND_FIELDS = ("opens", "end", "valid_per_day", "attempts_per_day", "advance", "decimals", "grants")
 _FIXED = ("opens", "end", "advance")  # by a snapshot
-_UNFINISHED = ("queued", "checking", "scoring")
 
 
 @act
@@ -158,7 +158,7 @@ def switch_truth(by: User, round: Round, truth: Truth, reason: str) -> None:  # 
     if missing:
         text = _("%(number)d hand-ins have no score by this truth yet; score them by it first.")
         raise Refusal("not_rescored", text % {"number": missing})
-    waiting = Evaluation.objects.filter(submission__round=round, submission__state__in=_UNFINISHED, status="pending")
+    waiting = Evaluation.objects.filter(submission__round=round, submission__state__in=UNFINISHED, status="pending")
     _make_ready(ScoreJob.objects.filter(evaluation__in=list(waiting.values_list("pk", flat=True))))
     waiting.update(truth=truth)
     moved = Submission.objects.filter(round=round, state__in=("checking", "scoring"))

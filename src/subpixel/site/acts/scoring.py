@@ -21,12 +21,12 @@ from subpixel.site import audit, board, clock, outbox
 from subpixel.site.acts import flags, grants
 from subpixel.site.acts.turns import act, lock
 from subpixel.site.models import Evaluation, ScoreJob, Submission
+from subpixel.site.models.submissions import UNFINISHED
 
 LEASE, BEAT = 60, 15
 MOST_ATTEMPTS = 3
 BOUND = timedelta(minutes=45)
 BACKOFF = (timedelta(seconds=10), timedelta(seconds=60))
-UNFINISHED = ("queued", "checking", "scoring")
 _LARGEST = 2**63 - 1
 
 

@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from subpixel.site.models.contests import Round, Truth
 from subpixel.site.models.teams import Team
 
+UNFINISHED = ("queued", "checking", "scoring")
 FINAL = ("scored", "invalid", "fault", "cancelled", "voided")
 HOLDING = ("held", "spent")
 

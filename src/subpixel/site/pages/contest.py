@@ -17,10 +17,9 @@ from subpixel.challenge.problems import CODES
 from subpixel.site import board, clock
 from subpixel.site.acts import handin, teams
 from subpixel.site.models import Contest, DataFile, Evaluation, Round, Submission
+from subpixel.site.models.submissions import UNFINISHED
 from subpixel.site.pages.downloads import send
 from subpixel.site.pages.shell import of_contest, page, phase
-
-UNFINISHED = ("queued", "checking", "scoring")
 
 
 @require_GET
