@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import re
@@ -16,7 +17,8 @@ import pytest
 from django.core.management import call_command
 from django.db import connection
 
-from made import Made, answer, folder, verdict
+from hostile import manifest, truth
+from made import CLIPS, Made, answer, folder, verdict
 from postgres import server
 from subpixel.errors import InputError, UsageError, VerificationError
 from subpixel.site import files, triggers
@@ -234,3 +236,40 @@ def test_a_bundle_holds_no_secret_and_no_session(season: Any, tmp_path: Path, cl
     assert client.cookies["session"].value not in text
     assert token not in text
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "bundle", tmp_path / "files/submissions")} == {0}
+
+
+def test_data_are_published_by_a_command(made: Made, tmp_path: Path) -> None:
+    """In a site of its own, as an organiser does it; then a corrected truth as another version."""
+    data = contest_folder(tmp_path, made.rules())
+    code = (
+        "from subpixel.site.models import *; from subpixel.site.acts import contests\n"
+        "u = User.objects.create_user('olga@example.org', is_staff=True)\n"
+        f"contests.create(u, 'cup', open({str(data / 'public/rules.toml')!r}).read())"
+    )
+    site = tmp_path / "site"
+    command("manage", "migrate", "-v", "0", folder=site)
+    made_it = command("manage", "shell", "-v", "0", "-c", code, folder=site)
+    assert made_it.returncode == 0, made_it.stderr
+    line = ("publish", data, "--contest", "cup", "--by", "olga@example.org")
+    done = command(*line, folder=site)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("3 files for the round preliminary, open to all from ")
+    for wrong, sentence in (
+        (("publish", tmp_path, *line[2:]), "These are no data of a contest"),
+        ((*line[:3], "mug", *line[4:]), "There is no contest called mug."),
+    ):
+        refused = command(*wrong, folder=site)
+        assert refused.returncode == 2
+        assert sentence in refused.stderr
+
+
+def contest_folder(place: Path, rules: str) -> Path:
+    """What `challenge dataset` leaves of one tiny clip, without training pairs and baseline."""
+    folder = place / "contest"
+    (folder / "public" / "test").mkdir(parents=True)
+    clips = dataclasses.replace(manifest(*CLIPS), round="preliminary")
+    (folder / "public" / "manifest.json").write_text(clips.text())
+    (folder / "public" / "rules.toml").write_text(rules)
+    (folder / "public" / "test" / "90.mp4").write_bytes(b"a film")
+    truth(folder / "truth", *CLIPS)
+    return folder

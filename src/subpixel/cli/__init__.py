@@ -82,7 +82,14 @@ challenge.challenge.command()(site.serve)
 challenge.challenge.command()(site.worker)
 challenge.challenge.command()(site.chores)
 challenge.challenge.command(context_settings=site.PASS_ON)(site.manage)
-for operation in (operations.backup, operations.restore, operations.export, operations.check, operations.erase):
+for operation in (
+    operations.publish,
+    operations.backup,
+    operations.restore,
+    operations.export,
+    operations.check,
+    operations.erase,
+):
     challenge.challenge.command()(operation)
 challenge.challenge.command("import")(operations.import_)
 app.add_typer(clips.clips, name="clips")

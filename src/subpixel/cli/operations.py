@@ -1,4 +1,4 @@
-"""subpixel challenge backup, restore, export, import, check, erase"""
+"""subpixel challenge publish, backup, restore, export, import, check, erase"""
 
 from __future__ import annotations
 
@@ -20,6 +20,33 @@ if TYPE_CHECKING:
 Truth = Annotated[
     bool, typer.Option("--truth/--no-truth", help="Take the truths too, or keep them elsewhere.", show_default=False)
 ]
+
+
+def publish(
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="A folder that `challenge dataset` made.")],
+    contest: Annotated[str, typer.Option(metavar="NAME", help="Of the contest, as in its address.")],
+    by: Annotated[str, typer.Option(metavar="MAIL", help="The organiser who does it.")],
+    folder: Folder = None,
+) -> None:
+    """Give a round its data, and hand their baseline in; or a corrected truth, as another version of it."""
+    enter(folder)
+    from subpixel.site.acts import publish as acts
+    from subpixel.site.models import Contest, User
+    from subpixel.site.refusals import Refusal
+
+    found, organiser = Contest.objects.filter(slug=contest).first(), User.objects.filter(email__iexact=by).first()
+    if found is None or organiser is None:
+        raise UsageError(f"There is no contest called {contest}." if found is None else f"Nobody has the address {by}.")
+    try:
+        round_ = acts.round_of(found, data)
+        truth = acts.publish(organiser, round_, data)
+        if round_.files.filter(kind="baseline").exists():
+            acts.enter_baseline(organiser, round_)
+    except Refusal as refusal:
+        raise UsageError(refusal.sentence) from refusal
+    print(f"{round_.files.count()} files for the round {round_}, open to all from {round_.opens:%Y-%m-%d %H:%M} UTC.")
+    if truth.pk != round_.truth_id:
+        print("The truth is another version: re-score by it in the console, look at the difference, switch.")
 
 
 def backup(

@@ -32,7 +32,7 @@ def erase(by: User | None, user: User, reason: str) -> None:
         raise Refusal("erased", _("This person's data are erased already."))
     addresses = {user.email, *EmailAddress.objects.filter(user=user).values_list("email", flat=True)}
     _leave(user)
-    _forget_mails(addresses)
+    _forget_mails(addresses, str(user))
     EmailAddress.objects.filter(user=user).delete()
     user.tokens.all().delete()
     _log_out(user)
@@ -62,14 +62,15 @@ def _leave(user: User) -> None:
             Team.objects.filter(pk=team.pk).update(captain=rest.user if rest else None)
 
 
-def _forget_mails(addresses: set[str]) -> None:
-    anywhere = Q()
+def _forget_mails(addresses: set[str], name: str) -> None:
+    """Mails to the person, and what was sent to others and names them, such as invitations."""
+    to = Q()
     for address in addresses:
-        anywhere |= Q(recipient__iexact=address)
-    Outbox.objects.filter(anywhere, sent_at=None).delete()
-    Outbox.objects.filter(anywhere).update(recipient=f"mail@{NOWHERE}", subject="", body="", error="")
-    for address in addresses:
+        to |= Q(recipient__iexact=address)
         Invite.objects.filter(email__iexact=address).update(email=f"invite@{NOWHERE}")
+    Outbox.objects.filter(to, sent_at=None).delete()
+    Outbox.objects.filter(to).update(recipient=f"mail@{NOWHERE}", subject="", body="", error="")
+    Outbox.objects.filter(body__contains=name).exclude(sent_at=None).update(subject="", body="")
 
 
 def _log_out(user: User) -> None:

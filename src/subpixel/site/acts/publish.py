@@ -16,7 +16,7 @@ from subpixel.errors import SubpixelError
 from subpixel.site import audit, clock, files
 from subpixel.site.acts import handin, teams
 from subpixel.site.acts.turns import act, lock
-from subpixel.site.models import DataFile, Round, Submission, Team, Truth, Upload, User
+from subpixel.site.models import Contest, DataFile, Round, Submission, Team, Truth, Upload, User
 from subpixel.site.refusals import Refusal, need_staff
 
 BASELINE = "Baseline"
@@ -45,6 +45,21 @@ def publish(by: User, round: Round, folder: str | Path) -> Truth:  # noqa: A002
     found = [_stored(public, path) for path in sorted(public.rglob("*")) if path.is_file()]
     place = _keep_truth(folder / dataset.SECRET, f"{round.contest.slug}-{round.number}-{version[:16]}")
     return _publish(by, round, manifest.text(), found, version, place)
+
+
+def round_of(contest: Contest, folder: str | Path) -> Round:
+    """The round that a folder of `challenge dataset` is for. Raises Refusal where it is none, or the contest has no
+    such round.
+    """
+    try:
+        name = Manifest.load(Path(folder) / dataset.PUBLIC).round
+    except SubpixelError as error:
+        raise Refusal("data", _("These are no data of a contest: %(error)s") % {"error": error}, 422) from error
+    found: Round | None = contest.rounds.filter(name=name).first()
+    if found is None:
+        text = _("These are the data of the round %(theirs)s, which this contest does not have.")
+        raise Refusal("data_round", text % {"theirs": name}, 422)
+    return found
 
 
 @act
