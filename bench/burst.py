@@ -31,6 +31,7 @@ import numpy as np
 
 from burst_data import RGGB, Array, bayer, mosaic, picture, synthetic_burst, write_dng
 from subpixel import pictures as files
+from subpixel.errors import InputError
 from subpixel.multiframe.fuse import fuse
 from subpixel.multiframe.guides import view
 from subpixel.multiframe.raw import Camera, Mosaic
@@ -170,7 +171,7 @@ def _pictures(folder: Path | None) -> list[Array]:
 def table_synthetic(options: argparse.Namespace) -> Iterator[str]:
     given = _pictures(options.pictures)
     rows: dict[str, list[float]] = {}
-    seconds, off = [], []
+    seconds, off, refused = [], [], []
     for k in range(options.count):
         scene, frames, noise, gains, motions = synthetic_burst(given[k % len(given)], k)
         camera = Camera(tuple(float(g) for g in gains / gains.min()))
@@ -179,15 +180,19 @@ def table_synthetic(options: argparse.Namespace) -> Iterator[str]:
         def score(name: str, found: Array, scene: Array = scene) -> None:
             rows.setdefault(name, []).append(psnr(np.rint(np.clip(found, 0, 1) * 16383) / 16383, scene, 40))
 
+        common = {"scale": 4, "psf": 0.0, "fill": 0.5, "model": "euclidean"}
+        start = time.process_time()
+        try:
+            found = fuse(mosaics(frames, camera), noise=noise, robust=False, **common)
+        except InputError as error:
+            refused.append(f"burst {k}: {error}")
+            continue
+        seconds.append(time.process_time() - start)
+        score("fuse, noise given, static", found.picture / balance)
         quads = np.dstack(
             [frames[0][::2, ::2], (frames[0][::2, 1::2] + frames[0][1::2, ::2]) / 2, frames[0][1::2, 1::2]]
         )
         score("first frame, bilinear", cv2.resize(quads, (384, 384), interpolation=cv2.INTER_LINEAR))
-        common = {"scale": 4, "psf": 0.0, "fill": 0.5, "model": "euclidean"}
-        start = time.process_time()
-        found = fuse(mosaics(frames, camera), noise=noise, robust=False, **common)
-        seconds.append(time.process_time() - start)
-        score("fuse, noise given, static", found.picture / balance)
         corners = np.array([(0, 0), (95, 0), (0, 95), (95, 95), (47.5, 47.5)])
         true = [Motion("euclidean", m).scaled(0.25) for m in motions]
         off += [
@@ -201,10 +206,11 @@ def table_synthetic(options: argparse.Namespace) -> Iterator[str]:
                 fuse(mosaics(frames, camera), noise=noise, robust=False, motions=true, **common).picture / balance,
             )
     base = np.array(rows["first frame, bilinear"])
-    yield f"| SyntheticBurst x4, {options.count} bursts | PSNR | gain over bilinear |"
+    yield f"| SyntheticBurst x4, {len(base)} bursts | PSNR | gain over bilinear |"
     yield "|---|---|---|"
     for name, values in rows.items():
         yield f"| {name} | {np.mean(values):.2f} | {np.mean(np.array(values) - base):+.2f} |"
+    yield from (f"\nRefused: {sentence}" for sentence in refused)
     error = f"{np.sqrt(np.mean(np.square(off))):.3f} pixels RMS, median {np.median(off):.3f}"
     yield f"\nMotion error {error}; {np.mean(seconds):.2f} CPU s a burst."
 
