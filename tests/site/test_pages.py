@@ -116,6 +116,7 @@ def test_download_goes_on_where_it_broke_off(made: Made) -> None:
     whole = client().get(path)
     assert b"".join(whole.streaming_content) == bytes(range(256)) * 4000
     assert whole["Content-Disposition"] == 'attachment; filename="90.mp4"'
+    assert client().head(path)["Content-Length"] == "1024000"
     rest = client().get(path, headers={"range": "bytes=1000000-", "if-range": whole["ETag"]})
     assert rest.status_code == 206
     assert rest["Content-Range"] == "bytes 1000000-1023999/1024000"
@@ -221,7 +222,7 @@ def test_state_is_told_in_words(made: Made) -> None:
     assert "2 of 6 frames are compared." in text(browser.get(path))
     scoring.finish(lease, invalid(lease))
     done = browser.get(path)
-    assert "the file is no tar archive" in text(done)
+    assert "The file is no tar archive." in text(done)
     assert "hx-get" not in done.content.decode()
     team.captain.locale = "zh-hans"
     team.captain.save()

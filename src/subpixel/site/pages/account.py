@@ -16,7 +16,7 @@ from subpixel.site.pages.forms import ProfileForm, TokenForm
 from subpixel.site.pages.shell import attempt
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def account(request: HttpRequest) -> HttpResponse:
     """The page, and the form about the person."""

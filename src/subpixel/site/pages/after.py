@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from subpixel.site import clock, uploads
 from subpixel.site.acts import grants as grant_acts
@@ -19,7 +19,7 @@ from subpixel.site.pages.handin import send_in_one_piece
 from subpixel.site.pages.shell import attempt, back, cleaned, of_team, page
 
 
-@require_GET
+@require_safe
 @of_team
 def grants(request: HttpRequest, contest: Contest, team: Team) -> HttpResponse:
     """The team's hours of compute, what it may ask for, what it asked for."""
@@ -59,7 +59,7 @@ def apply(request: HttpRequest, contest: Contest, team: Team, entitlement: int) 
     return back("grants", contest)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @of_team
 def review(request: HttpRequest, contest: Contest, team: Team) -> HttpResponse:
     """What is asked of the team, and the form that hands its source over."""
@@ -99,7 +99,7 @@ def review_upload(request: HttpRequest, contest: Contest, team: Team) -> HttpRes
     return back("review", contest)
 
 
-@require_GET
+@require_safe
 @of_team
 def review_file(request: HttpRequest, _contest: Contest, team: Team, number: int) -> HttpResponse:
     """The source as it was handed over."""

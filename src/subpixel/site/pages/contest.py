@@ -10,7 +10,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 from django.views.i18n import set_language
 
 from subpixel.challenge.problems import CODES
@@ -22,7 +22,7 @@ from subpixel.site.pages.downloads import send
 from subpixel.site.pages.shell import of_contest, page, phase
 
 
-@require_GET
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The list of contests, or the contest where there is only one."""
     contests = list(Contest.objects.prefetch_related("rounds").order_by("-teams_open"))
@@ -43,7 +43,7 @@ def language(request: HttpRequest) -> HttpResponse:
     return set_language(request)
 
 
-@require_GET
+@require_safe
 @of_contest
 def contest(request: HttpRequest, contest: Contest) -> HttpResponse:
     """The home of a contest: what is on, what to do next, news, timetable, prizes."""
@@ -94,7 +94,7 @@ def pulse(contest: Contest) -> dict[str, Any]:
     }
 
 
-@require_GET
+@require_safe
 @of_contest
 def rules(request: HttpRequest, contest: Contest) -> HttpResponse:
     """The rules, from the tables and the rule file."""
@@ -114,7 +114,7 @@ def visible(request: HttpRequest, contest: Contest) -> Any:
     )  # fmt: skip
 
 
-@require_GET
+@require_safe
 @of_contest
 def data(request: HttpRequest, contest: Contest) -> HttpResponse:
     """The files of each round, the test clips with the answers they ask for."""
@@ -133,7 +133,7 @@ def clips(one: Round) -> list[dict[str, Any]]:
     return list(json.loads(one.manifest)["clips"]) if one.manifest else []
 
 
-@require_GET
+@require_safe
 @of_contest
 def data_file(request: HttpRequest, contest: Contest, file: int) -> HttpResponse:
     """One file of the data."""

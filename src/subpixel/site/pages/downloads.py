@@ -28,7 +28,8 @@ def send(request: HttpRequest, store: str, key: str, name: str) -> HttpResponse:
         return HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"})
     start, stop = wanted
     pieces = _pieces_later if isinstance(request, ASGIRequest) else _pieces
-    response = StreamingHttpResponse(pieces(store, key, start, stop - start), content_type="application/octet-stream")
+    body = () if request.method == "HEAD" else pieces(store, key, start, stop - start)
+    response = StreamingHttpResponse(body, content_type="application/octet-stream")
     response["Content-Length"] = str(stop - start)
     response["Content-Disposition"] = content_disposition_header(True, name)
     response["Accept-Ranges"] = "bytes"

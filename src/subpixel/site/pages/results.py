@@ -11,7 +11,7 @@ from django.shortcuts import get_object_or_404, redirect
 from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.translation import get_language
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from subpixel.site import board, clock
 from subpixel.site.acts import teams
@@ -31,7 +31,7 @@ class Rendered:
 _rendered: dict[tuple[int, str, bool], Rendered] = {}
 
 
-@require_GET
+@require_safe
 @of_contest
 def boards(request: HttpRequest, contest: Contest) -> HttpResponse:
     """On to the board of the round that is open, or was last."""
@@ -43,7 +43,7 @@ def boards(request: HttpRequest, contest: Contest) -> HttpResponse:
     return redirect("board-round", contest.slug, begun[-1].number)
 
 
-@require_GET
+@require_safe
 @of_contest
 def board_round(request: HttpRequest, contest: Contest, number: int) -> HttpResponse:
     """The board of a round."""
@@ -57,7 +57,7 @@ def board_round(request: HttpRequest, contest: Contest, number: int) -> HttpResp
     return page(request, contest, "contest/board.html", {"round": one, "html": html, "snapshot": snapshot})
 
 
-@require_GET
+@require_safe
 def board_rows(request: HttpRequest, slug: str, number: int) -> HttpResponse:
     """The rows alone, for the page to renew itself; 304 while nothing has changed. Asked often, so by few queries."""
     one = get_object_or_404(Round.objects.select_related("contest"), contest__slug=slug, number=number)

@@ -7,7 +7,7 @@ import hashlib
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from subpixel.site import clock
 from subpixel.site.acts import teams
@@ -16,7 +16,7 @@ from subpixel.site.pages.forms import DeclarationForm, InviteForm, NameForm, Tea
 from subpixel.site.pages.shell import attempt, back, cleaned, of_person, of_team, page
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @of_person
 def team(request: HttpRequest, contest: Contest) -> HttpResponse:
     """The person's team; or, by POST, a new one."""
@@ -117,7 +117,7 @@ def disband(request: HttpRequest, contest: Contest, own: Team) -> HttpResponse:
     return back("team", contest)
 
 
-@require_GET
+@require_safe
 @of_person
 def invitation(request: HttpRequest, contest: Contest, token: str) -> HttpResponse:
     """The page that an invitation's link leads to. Joining is a form on it."""

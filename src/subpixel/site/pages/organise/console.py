@@ -8,7 +8,7 @@ from django.contrib.auth.decorators import login_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from subpixel.site import clock
 from subpixel.site.acts import contests, organise
@@ -22,13 +22,14 @@ from subpixel.site.models import (
     Submission,
     Team,
 )
-from subpixel.site.pages.contest import UNFINISHED, pulse
+from subpixel.site.models.submissions import UNFINISHED
+from subpixel.site.pages.contest import pulse
 from subpixel.site.pages.organise.forms import ContestForm, NewsForm, ReasonForm, WindowForm
 from subpixel.site.pages.shell import attempt, back, cleaned, of_organiser, page
 from subpixel.site.refusals import Refusal, need_staff
 
 
-@require_GET
+@require_safe
 @of_organiser
 def console(request: HttpRequest, contest: Contest) -> HttpResponse:
     """What waits for a decision, how scoring keeps up, the contest's clock."""
@@ -65,14 +66,14 @@ def health(contest: Contest) -> dict[str, Any]:
     }
 
 
-@require_GET
+@require_safe
 @of_organiser
 def health_part(request: HttpRequest, contest: Contest) -> HttpResponse:
     """The part of the page that renews itself."""
     return render(request, "organise/health.html", {"contest": contest, "health": health(contest)})
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 def new(request: HttpRequest) -> HttpResponse:
     """Makes a contest of a rule file."""
@@ -116,7 +117,7 @@ def window(request: HttpRequest, contest: Contest) -> HttpResponse:
     return back("organise", contest)
 
 
-@require_http_methods(["GET", "POST"])
+@require_http_methods(["GET", "HEAD", "POST"])
 @of_organiser
 def news(request: HttpRequest, contest: Contest) -> HttpResponse:
     """News, and the form for more."""

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from subpixel.site.acts import flags as flag_acts
 from subpixel.site.acts import grants as grant_acts
@@ -18,7 +18,7 @@ from subpixel.site.pages.organise.forms import DecisionForm, FindingsForm, NoteF
 from subpixel.site.pages.shell import attempt, back, cleaned, of_organiser, page
 
 
-@require_GET
+@require_safe
 @of_organiser
 def flags(request: HttpRequest, contest: Contest) -> HttpResponse:
     """Suspicions, the open ones first."""
@@ -40,7 +40,7 @@ def decide_flag(request: HttpRequest, contest: Contest, number: int) -> HttpResp
     return back("organise-flags", contest)
 
 
-@require_GET
+@require_safe
 @of_organiser
 def reviews(request: HttpRequest, contest: Contest) -> HttpResponse:
     """Reviews, those that wait for us first."""
@@ -75,7 +75,7 @@ def judge_review(request: HttpRequest, contest: Contest, number: int) -> HttpRes
     return back("organise-reviews", contest)
 
 
-@require_GET
+@require_safe
 @of_organiser
 def review_source(request: HttpRequest, contest: Contest, number: int) -> HttpResponse:
     """The source that a team handed over."""
@@ -83,7 +83,7 @@ def review_source(request: HttpRequest, contest: Contest, number: int) -> HttpRe
     return send(request, "submissions", found.upload.sha256, found.upload.name)
 
 
-@require_GET
+@require_safe
 @of_organiser
 def grants(request: HttpRequest, contest: Contest) -> HttpResponse:
     """Applications for compute, the open ones first."""

@@ -8,12 +8,12 @@ from django.db.models import Count, Q
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from subpixel.site import board
 from subpixel.site.acts import finals, organise
 from subpixel.site.models import Contest, Round, Truth
-from subpixel.site.pages.contest import UNFINISHED
+from subpixel.site.models.submissions import UNFINISHED
 from subpixel.site.pages.organise.forms import BoardForm, ReasonForm, RoundForm
 from subpixel.site.pages.shell import attempt, back, cleaned, of_organiser, page
 
@@ -23,7 +23,7 @@ def _round(contest: Contest, number: int) -> Round:
     return found
 
 
-@require_GET
+@require_safe
 @of_organiser
 def round_page(request: HttpRequest, contest: Contest, number: int) -> HttpResponse:
     """All about a round."""
@@ -81,7 +81,7 @@ def _by_truth(request: HttpRequest, contest: Contest, number: int, truth: int, a
     return back("organise-round", contest, number)
 
 
-@require_GET
+@require_safe
 @of_organiser
 def difference(request: HttpRequest, contest: Contest, number: int, truth: int) -> HttpResponse:
     """The ranks as they are, beside those by another truth."""
@@ -104,7 +104,7 @@ def finalise(request: HttpRequest, contest: Contest, number: int) -> HttpRespons
     return back("organise-round", contest, number)
 
 
-@require_GET
+@require_safe
 @of_organiser
 def snapshot(request: HttpRequest, contest: Contest, number: int, version: int) -> HttpResponse:
     """A version of the official ranks."""

@@ -8,7 +8,7 @@ from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from subpixel.site.acts import organise
 from subpixel.site.models import AuditEvent, Contest, Submission
@@ -19,7 +19,7 @@ from subpixel.site.pages.shell import attempt, back, cleaned, of_organiser, page
 A_PAGE = 100
 
 
-@require_GET
+@require_safe
 @of_organiser
 def submissions(request: HttpRequest, contest: Contest) -> HttpResponse:
     """Hand-ins by state and team, the newest first."""
@@ -36,7 +36,7 @@ def submissions(request: HttpRequest, contest: Contest) -> HttpResponse:
     return page(request, contest, "organise/submissions.html", context)
 
 
-@require_GET
+@require_safe
 @of_organiser
 def submission(request: HttpRequest, contest: Contest, number: int) -> HttpResponse:
     """One hand-in: evaluations with the sums of each clip, its job, what was done with it."""

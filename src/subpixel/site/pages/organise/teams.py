@@ -11,7 +11,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.http import require_POST, require_safe
 
 from subpixel.site import board
 from subpixel.site.acts import finals, grants, reviews
@@ -21,7 +21,7 @@ from subpixel.site.pages.organise.forms import HoursForm, ReasonForm, ReviewForm
 from subpixel.site.pages.shell import attempt, back, cleaned, of_organiser, page
 
 
-@require_GET
+@require_safe
 @of_organiser
 def teams(request: HttpRequest, contest: Contest) -> HttpResponse:
     """All teams."""
@@ -35,7 +35,7 @@ def _team(contest: Contest, number: int) -> Team:
     return found
 
 
-@require_GET
+@require_safe
 @of_organiser
 def team(request: HttpRequest, contest: Contest, number: int) -> HttpResponse:
     """One team."""
@@ -113,7 +113,7 @@ def table(name: str, rows: Iterable[Iterable[object]]) -> HttpResponse:
     return response
 
 
-@require_GET
+@require_safe
 @of_organiser
 def people_csv(_request: HttpRequest, contest: Contest) -> HttpResponse:
     """Who took part, for prizes and T-shirts: those who handed in have a number of scored hand-ins."""
@@ -127,7 +127,7 @@ def people_csv(_request: HttpRequest, contest: Contest) -> HttpResponse:
     return table(f"{contest.slug}-people.csv", [head, *rows])
 
 
-@require_GET
+@require_safe
 @of_organiser
 def board_csv(request: HttpRequest, contest: Contest, number: int) -> HttpResponse:
     """The board of a round with its exact sums."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.core.paginator import Paginator
 from django.http import HttpRequest, HttpResponse
-from django.views.decorators.http import require_GET
+from django.views.decorators.http import require_safe
 
 from subpixel.site import audit
 from subpixel.site.acts import finals
@@ -14,7 +14,7 @@ from subpixel.site.pages.shell import of_organiser, page
 A_PAGE = 100
 
 
-@require_GET
+@require_safe
 @of_organiser
 def trail(request: HttpRequest, contest: Contest) -> HttpResponse:
     """All events of the site, the newest first; with ?check also whether anything was altered."""
