@@ -232,6 +232,13 @@ def test_a_review_that_makes_no_sense_is_refused(made: Made, review: CodeReview,
     assert review.state == "waived"
 
 
+def test_text_that_postgresql_cannot_store_is_stored_without_it(made: Made) -> None:
+    contest = made.contest()
+    organise.pause(made.organiser, contest, " Power\0 cut\n")
+    assert AuditEvent.objects.latest("pk").reason == "Power cut"
+    assert organise.announce(made.organiser, contest, "De\0lay").title_en == "Delay"
+
+
 def test_news_have_a_title(made: Made) -> None:
     contest = made.contest()
     news = organise.announce(made.organiser, contest, "Delay", "One day **later**", "推迟", "")

@@ -309,6 +309,16 @@ def test_a_disqualified_team_is_out_of_every_round(made: Made, closed: Contest) 
     assert advancing(closed) == {"aa", "bb"}
 
 
+def test_lifting_a_sanction_revives_no_disbanded_team(made: Made) -> None:
+    team = made.team(made.contest())
+    teams.disband(team.captain, team)
+    finals.lift(
+        made.organiser, finals.sanction(made.organiser, team, "disqualified", None, "Two accounts"), "A brother"
+    )
+    team.refresh_from_db()
+    assert team.state == "withdrawn"
+
+
 def test_a_later_round_that_is_final_follows_an_earlier_one(made: Made, closed: Contest, clock: Clock) -> None:
     first, final = closed.rounds.all()
     finals.finalise(made.organiser, first, "Over")

@@ -22,6 +22,11 @@ class Refusal(Exception):
         self.code, self.sentence, self.status = code, str(sentence), status
 
 
+def plain(text: str) -> str:
+    """Text without spaces around it and without the sign that PostgreSQL cannot store."""
+    return text.replace("\0", "").strip()
+
+
 def need_staff(by: User) -> None:
     """Raises Refusal unless this is an organiser."""
     if not (by.is_active and by.is_staff):
@@ -30,7 +35,7 @@ def need_staff(by: User) -> None:
 
 def need_reason(reason: str) -> str:
     """The reason without spaces around it; raises Refusal for none, or one too long to be kept."""
-    reason = reason.strip()
+    reason = plain(reason)
     if not 1 <= len(reason) <= REASON_LENGTH:
         text = _("Give a reason, of at most %(most)d characters; it is kept in the audit trail.")
         raise Refusal("reason", text % {"most": REASON_LENGTH}, 422)

@@ -125,7 +125,7 @@ def punish(by: User, team: Team, kind: str, round: Round | None, reason: str) ->
     if Sanction.objects.filter(team=team, kind=kind, round=round, lifted_at=None).exists():
         raise Refusal("sanctioned", _("This was decided against the team already."))
     made = Sanction.objects.create(team=team, round=round, kind=kind, reason=reason, by=by, decided_at=clock.now())
-    if kind == "disqualified":
+    if kind == "disqualified" and team.state == "active":
         team.state = "disqualified"
         team.save(update_fields=["state"])
     after = {"team": team.pk, "kind": kind, "round": round.pk if round else None}
@@ -149,7 +149,7 @@ def lift(by: User, sanction: Sanction, reason: str) -> None:
     team = lock(sanction.team)
     sanction.lifted_at = clock.now()
     sanction.save(update_fields=["lifted_at"])
-    if sanction.kind == "disqualified":
+    if sanction.kind == team.state == "disqualified":
         team.state = "active"
         team.save(update_fields=["state"])
     audit.record(by, "team.lift", sanction, after={"team": team.pk}, reason=reason)

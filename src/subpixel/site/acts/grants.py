@@ -14,7 +14,7 @@ from subpixel.site.acts import teams
 from subpixel.site.acts.turns import act, lock
 from subpixel.site.models import GrantApplication, GrantEntitlement, HourLedger, Submission, Team, User
 from subpixel.site.models.submissions import UNFINISHED
-from subpixel.site.refusals import Refusal, need_reason, need_staff
+from subpixel.site.refusals import Refusal, need_reason, need_staff, plain
 
 PURPOSE_LENGTH = 2000
 
@@ -53,7 +53,7 @@ def apply(user: User, entitlement: GrantEntitlement, purpose: str) -> GrantAppli
     """Ask for the hours of an entitlement, once for each, and so often in a round as it allows."""
     team, round_ = entitlement.team, entitlement.round
     teams.need_member(user, team)
-    purpose = purpose.strip()
+    purpose = plain(purpose)
     if not 1 <= len(purpose) <= PURPOSE_LENGTH:
         text = _("Say what the hours are for, by at most %(most)d characters.")
         raise Refusal("purpose", text % {"most": PURPOSE_LENGTH}, 422)
@@ -82,7 +82,7 @@ def decide(by: User, application: GrantApplication, approve: bool, note: str) ->
     need_staff(by)
     if lock(application).state != "pending":
         raise Refusal("decided", _("This application was decided already."))
-    application.state, application.decision = "approved" if approve else "declined", note.strip()
+    application.state, application.decision = "approved" if approve else "declined", plain(note)
     application.by, application.decided_at = by, clock.now()
     application.save()
     if approve:

@@ -15,7 +15,7 @@ from subpixel.site.acts import finals, handin
 from subpixel.site.acts.turns import act, lock
 from subpixel.site.models import Announcement, Contest, Evaluation, Round, ScoreJob, Submission, Truth, User
 from subpixel.site.models.submissions import UNFINISHED
-from subpixel.site.refusals import Refusal, need_reason, need_staff
+from subpixel.site.refusals import Refusal, need_reason, need_staff, plain
 
 CONTEST_FIELDS = ("name", "teams_open", "teams_end", "retention_until")
 ROUND_FIELDS = ("opens", "end", "valid_per_day", "attempts_per_day", "advance", "decimals", "grants")
@@ -179,7 +179,7 @@ def announce(
     """Publish news in Markdown, in one language or both."""
     need_staff(by)
     texts = {"title_en": title_en, "text_en": text_en, "title_zh": title_zh, "text_zh": text_zh}
-    texts = {name: text.strip() for name, text in texts.items()}
+    texts = {name: plain(text) for name, text in texts.items()}
     if not (texts["title_en"] or texts["title_zh"]) or max(len(title_en), len(title_zh)) > 200:
         raise Refusal("title", _("News have a title in one language at least, of at most 200 characters."), 422)
     news = Announcement.objects.create(contest=contest, published_at=clock.now(), by=by, **texts)

@@ -12,7 +12,7 @@ from subpixel.site import audit, clock, outbox
 from subpixel.site.acts import finals, teams
 from subpixel.site.acts.turns import act, lock
 from subpixel.site.models import CodeReview, Round, Team, Upload, User
-from subpixel.site.refusals import Refusal, need_reason, need_staff
+from subpixel.site.refusals import Refusal, need_reason, need_staff, plain
 
 STATEMENT_LENGTH = 20_000
 _OPEN = ("requested", "submitted", "in_review")
@@ -54,7 +54,7 @@ def hand_over(user: User, review: CodeReview, upload: Upload, statement: str) ->
         raise Refusal("upload_incomplete", _("This upload is not complete; finish it first."), 422)
     upload.state, upload.moved_at = "consumed", now
     upload.save(update_fields=["state", "moved_at"])
-    review.upload, review.statement = upload, statement
+    review.upload, review.statement = upload, plain(statement)
     _move(review, "submitted", user, {"sha256": upload.sha256})
 
 

@@ -10,6 +10,7 @@ from subpixel.challenge.truth import NAME as LISTING
 from subpixel.site import audit, board, files, health
 from subpixel.site.acts import finals
 from subpixel.site.models import DataFile, Round, Submission, Truth, Upload
+from subpixel.site.models.submissions import UNFINISHED
 
 _JUDGED = ("scored", "voided")
 
@@ -37,9 +38,7 @@ def _states() -> Iterator[str]:
     """Hand-ins whose rows contradict each other."""
     for one in Submission.objects.filter(state__in=_JUDGED).exclude(evaluations__status="ok").distinct():
         yield f"Hand-in {one.pk} is {one.state}, but was never scored."
-    for one in Submission.objects.filter(state__in=health.UNFINISHED).exclude(
-        evaluations__job__state__in=["ready", "leased"]
-    ):
+    for one in Submission.objects.filter(state__in=UNFINISHED).exclude(evaluations__job__state__in=["ready", "leased"]):
         yield f"Hand-in {one.pk} is {one.state}, but no worker will take it up: requeue it."
 
 
