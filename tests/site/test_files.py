@@ -1,17 +1,23 @@
-"""Stores of files, in a folder and in a bucket of a real S3 server: what is in is whole, and nothing else can be had."""
+"""Stores of files, in a folder and on an S3 server: what is in is whole, and nothing else can be had."""
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import io
 import os
 import stat
+import threading
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from hostile import manifest, truth
+from made import CLIPS, Made, answer
+from subpixel.challenge.truth import Truth
 from subpixel.site import files
 
 DATA = bytes(range(256)) * 1000
@@ -54,6 +60,8 @@ def test_what_is_put_can_be_had(store: files.Store) -> None:
     with store.open(KEY) as stream:
         assert stream.read() == DATA
     assert store.path(KEY).read_bytes() == DATA
+    store.release(KEY)
+    assert store.path(KEY).read_bytes() == DATA  # once more
     assert sorted(store.keys()) == sorted([KEY, other])
     store.delete(KEY)
     store.delete(KEY)
@@ -94,7 +102,9 @@ def test_a_file_appears_whole_or_not_at_all(store: files.Store) -> None:
     assert list(store.keys()) == []
 
 
-def test_a_file_altered_in_the_bucket_is_noticed(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_altered_in_the_bucket_is_noticed(
+    endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import boto3
 
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
@@ -106,6 +116,47 @@ def test_a_file_altered_in_the_bucket_is_noticed(endpoint: str, tmp_path: Path, 
     client.put_object(Bucket="altered", Key=f"submissions/{KEY[:2]}/{KEY}", Body=b"other")
     with pytest.raises(OSError, match="it was altered there"):
         store.path(KEY)
+
+
+def test_a_copy_goes_when_it_is_released(endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="released")
+    store = files.Bucket(f"s3://released?endpoint={endpoint}&region=us-east-1", "submissions", tmp_path)
+    copy = store.path(store.put(io.BytesIO(DATA)))
+    assert copy.exists()
+    store.release(KEY)
+    assert not copy.exists()
+    assert store.exists(KEY)
+
+
+def test_a_hand_in_that_lies_in_a_bucket_is_uploaded_and_judged(
+    made: Made, endpoint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    import boto3
+
+    from subpixel.site import judging, uploads, worker
+    from subpixel.site.acts import handin, scoring
+    from subpixel.site.models import Submission
+
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "tests")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "tests")
+    boto3.client("s3", endpoint_url=endpoint, region_name="us-east-1").create_bucket(Bucket="site")
+    round_ = made.round(data=False)
+    made.data(round_, Truth.open(truth(tmp_path / "truth", *CLIPS), manifest(*CLIPS)).version)
+    settings.SITE = dataclasses.replace(settings.SITE, storage=f"s3://site?endpoint={endpoint}&region=us-east-1")
+    content, team = answer(change=4), made.team(round_.contest)
+    upload = uploads.begin(team.captain, round_, "answer.tar", len(content))
+    upload = uploads.append(upload, 0, io.BytesIO(content))
+    handin.accept(team.captain, upload, "key")
+    lease = scoring.claim("worker")
+    assert lease is not None
+    worker.work(lease, judging.local, threading.Event())
+    done = Submission.objects.get()
+    assert (done.state, done.evaluations.get().sse) == ("scored", 4)
+    assert list(files.Folder(settings.SITE.folder / "cache").keys()) == []
 
 
 def test_only_this_user_reads_a_folder(tmp_path: Path) -> None:

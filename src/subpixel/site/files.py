@@ -37,6 +37,9 @@ class Store(Protocol):
     def path(self, key: str) -> Path:
         """The content as a file of this machine, fetched if need be. Raises FileNotFoundError where there is none."""
 
+    def release(self, key: str) -> None:
+        """The file that `path` gave is no longer needed."""
+
     def size(self, key: str) -> int:
         """Bytes. Raises FileNotFoundError where there is none."""
 
@@ -112,6 +115,9 @@ class Folder:
         self.size(key)
         return self._place(key)
 
+    def release(self, key: str) -> None:
+        """The file is the store's own, and stays."""
+
     def size(self, key: str) -> int:
         """Bytes. Raises FileNotFoundError where there is none."""
         return self._place(key).stat().st_size
@@ -181,6 +187,10 @@ class Bucket:
                 self._cache.delete(came)
                 raise OSError(f"The bucket gave {came} for the file {key}; it was altered there.")
         return self._cache.path(key)
+
+    def release(self, key: str) -> None:
+        """Remove the copy on this machine."""
+        self._cache.delete(key)
 
     def size(self, key: str) -> int:
         """Bytes. Raises FileNotFoundError where there is none."""

@@ -69,6 +69,8 @@ def work(lease: Lease, judge: Executor, stop: threading.Event) -> None:
         _log.warning("failed: %s", error, extra=_of(lease))
         sentence = str(error) if isinstance(error, Failed) else f"{type(error).__name__}: {error}"
         _patiently(lambda: scoring.fail(lease, sentence), stop)
+    finally:
+        files.store("submissions").release(lease.sha256)
 
 
 def _of(lease: Lease) -> dict[str, Any]:
