@@ -289,8 +289,8 @@ def test_noise_is_measured(surface: Float, noise: float) -> None:
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        (1, "holds 1 frame; at least 3 are needed"),
-        (2, "holds 2 frames; at least 3 are needed"),
+        (1, ": 1 frame; at least 3 are needed"),
+        (2, ": 2 frames; at least 3 are needed"),
         ("tiny", "Frames of 80x20, as .* has, are too small; 32 pixels a side are needed"),
         ("flat", "of which 0 can be used and 3 are needed: 8 of one brightness everywhere"),
         ("noise", "of which 1 can be used and 3 are needed: 3 with nothing that other frames show"),

@@ -135,3 +135,15 @@ def test_sequences_of_one_or_of_two_sizes_are_refused(tmp_path: Path) -> None:
         pictures.sequence([tmp_path / "a.png"])
     with pytest.raises(InputError, match=r"b\.png' is 9x8 grey, but .*a\.png' is 8x8 grey"):
         pictures.sequence([tmp_path / "a.png", tmp_path / "b.png"])
+
+
+@pytest.mark.parametrize("cut", [10, 5000, 9000])
+def test_a_tiff_cut_in_a_later_page_is_cut(tmp_path: Path, cut: int) -> None:
+    path = tmp_path / "pages.tif"
+    with tifffile.TiffWriter(path) as pages:
+        for _ in range(3):
+            pages.write(np.zeros((64, 64), np.uint8), contiguous=False)
+    assert pictures.load(path).samples.shape == (64, 64)
+    path.write_bytes(path.read_bytes()[:-cut])
+    with pytest.raises(InputError, match="damaged or cut off"):
+        pictures.load(path)

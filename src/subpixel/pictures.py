@@ -141,6 +141,10 @@ def _tiff(data: bytes, path: str | Path) -> npt.NDArray[Any]:
             page = file.pages.first
             samples = np.asarray(page.asarray())
             planar = samples.ndim == 3 and samples.shape[0] in (3, 4) and page.axes.startswith("S")
+            last = file.pages[-1]
+            ends = (start + count for start, count in zip(last.dataoffsets, last.databytecounts, strict=True))
+            if max(ends, default=0) > len(data):
+                raise ValueError("The last page goes beyond the end of the file.")
     except Exception as error:  # of a damaged file tifffile raises whatever its parser met
         raise InputError(f"{shown(path)} is no TIFF picture that can be read, or it is damaged or cut off.") from error
     if planar:

@@ -142,7 +142,7 @@ def _usable(recording: Recording, seen: list[Glance], mode: Mode) -> list[Glance
     usable = [glance for glance in seen if not glance.why]
     if len(usable) >= FEWEST:
         return usable
-    held = f"{recording.name} holds {len(seen)} frame{'s' * (len(seen) != 1)}"
+    held = f"{recording.name}: {len(seen)} frame{'s' * (len(seen) != 1)}"
     if not any(glance.why for glance in seen):
         raise InputError(f"{held}; at least {FEWEST} are needed.")
     reasons = ", ".join(f"{count} {why}" for why, count in reasons_of(seen))
