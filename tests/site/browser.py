@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 CHROMIUM = "/usr/bin/chromium"
 FLAGS = [
@@ -21,11 +21,13 @@ FLAGS = [
     "--disable-sync",
 ]
 PASSWORD = "a long walk by the river"
+PATIENCE = 600_000  # milliseconds: a busy machine is no fault
 
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A browser without a window."""
+    expect.set_options(timeout=PATIENCE)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
         try:
@@ -49,6 +51,7 @@ class Person:
             color_scheme=theme,
             **options,  # type: ignore[arg-type]
         )
+        self.context.set_default_timeout(PATIENCE)
         self.page: Page = self.context.new_page()
         self.page.on("console", self._hear)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))

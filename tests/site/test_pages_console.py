@@ -81,6 +81,29 @@ def test_hand_in_is_voided_and_reinstated(made: Made) -> None:
     assert "There are none." in text(organiser.get(f"/c/{contest.slug}/organise/submissions/?state=fault"))
 
 
+def test_hand_in_that_our_fault_ended_goes_back_into_the_queue(made: Made, clock: Clock) -> None:
+    from subpixel.site.acts import scoring
+
+    contest = made.contest()
+    team = made.team(contest)
+    one = made.submission(team)
+    while one.state != "fault":
+        clock.forward(minutes=10)
+        lease = scoring.claim("worker")
+        assert lease
+        scoring.fail(lease, "no room on the disk")
+        one.refresh_from_db()
+    organiser, path = client(made.organiser), f"/c/{contest.slug}/organise/submissions/{one.pk}/"
+    member = client(team.captain)
+    assert "It costs you nothing" in text(member.get(f"/c/{contest.slug}/submissions/{one.pk}/"))
+    assert "no room on the disk" not in text(member.get(f"/c/{contest.slug}/submissions/{one.pk}/"))
+    assert "no room on the disk" in text(organiser.get(path))
+    assert "1 faults of ours" in text(organiser.get(f"/c/{contest.slug}/organise/"))
+    assert "It is in the queue again." in told(organiser.post(f"{path}requeue/", {"reason": "there is room now"}))
+    one.refresh_from_db()
+    assert one.state == "queued"
+
+
 def test_scores_of_clips_are_for_organisers_only(made: Made) -> None:
     contest = made.contest()
     team = made.team(contest)
