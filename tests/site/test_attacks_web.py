@@ -12,7 +12,7 @@ import pytest
 from django.test import Client
 
 import world as worlds
-from made import PASSWORD, Made
+from made import PASSWORD, Made, folder
 from subpixel.site.acts import organise
 from subpixel.site.models import Outbox, Team, User
 
@@ -31,11 +31,6 @@ PERSONS = ["dave", "carol", "bob", "alice"]
 @pytest.fixture
 def world(made: Made) -> worlds.World:
     return worlds.build(made)
-
-
-def body(response: Any) -> str:
-    content = b"".join(response.streaming_content) if response.streaming else response.content
-    return str(content.decode("utf-8", "replace"))
 
 
 @pytest.mark.parametrize("who", ["", *PERSONS, "olga"])
@@ -63,7 +58,7 @@ def test_others_read_nothing_of_a_team(world: worlds.World, who: str) -> None:
     for pattern, path in world.paths():
         if "token" in pattern:  # whoever has an invitation may read it
             continue
-        text = body(browser.get(path))
+        text = worlds.body(browser.get(path))
         assert not [one for one in secrets if one in text], path
 
 
@@ -161,7 +156,7 @@ def test_what_people_write_never_becomes_markup(world: worlds.World) -> None:
                 continue  # no HTML, and sent as such
             response = browser.get(path)
             if response["Content-Type"].startswith("text/html"):
-                text = body(response)
+                text = worlds.body(response)
                 found = re.search(r"<script>alert|<img src=x|<svg/onload|href=[\"']?\s*(javascript|data):", text)
                 assert not found, (who, path, found and text[max(0, found.start() - 200) : found.end()])
 
@@ -183,7 +178,7 @@ def test_files_of_people_are_saved_and_never_shown(world: worlds.World) -> None:
     response = world.browser("alice").get(f"/c/{world.contest.slug}/submissions/{scored.pk}/file/")
     assert response["Content-Type"] == "application/octet-stream"
     assert response["Content-Disposition"].startswith("attachment;")
-    assert body(response).startswith("<svg")
+    assert worlds.body(response).startswith("<svg")
 
 
 def test_no_cell_of_a_table_is_a_formula(world: worlds.World) -> None:
@@ -193,7 +188,7 @@ def test_no_cell_of_a_table_is_a_formula(world: worlds.World) -> None:
         User.objects.filter(pk=world.people["alice"].pk).update(name=formula)
         Team.objects.filter(pk=world.team.pk).update(name=formula)
         for path in ("teams/people.csv", "rounds/1/board.csv"):
-            text = body(browser.get(f"/c/{world.contest.slug}/organise/{path}"))
+            text = worlds.body(browser.get(f"/c/{world.contest.slug}/organise/{path}"))
             cells = [cell for row in csv.reader(io.StringIO(text.lstrip("\ufeff"))) for cell in row]
             assert f"'{formula}" in cells, path
             assert not [cell for cell in cells if cell.startswith(tuple("=+-@\t\r\n＝＋－＠"))], path
@@ -271,8 +266,6 @@ def test_a_forged_host_gets_into_no_mail(made: Made, header: str) -> None:
 
 def test_a_guessed_path_leads_to_no_file(world: worlds.World) -> None:
     """Truth, database and secret of the site, and what others handed in, by any way of writing a path."""
-    from made import folder
-
     (folder() / "static").mkdir(exist_ok=True)
     key = world.team.submissions.filter(state="scored")[0].sha256
     truth = world.contest.rounds.get(number=1).truth.folder
@@ -310,7 +303,9 @@ def test_no_page_asks_another_server(world: worlds.World) -> None:
         for _, path in world.paths():
             response = browser.get(path)
             if response["Content-Type"].startswith("text/html"):
-                assert not re.findall(r"(?:src|action)=\"(?:https?:)?//(?!testserver)[^\"]*", body(response)), path
+                assert not re.findall(r"(?:src|action)=\"(?:https?:)?//(?!testserver)[^\"]*", worlds.body(response)), (
+                    path
+                )
 
 
 @pytest.mark.parametrize("who", ["", "carol", "alice"])
@@ -318,7 +313,7 @@ def test_nothing_of_the_truth_but_the_pooled_score_leaves(world: worlds.World, w
     """Promise 7, during a round: no sums, no scores of clips, no version of the truth, by page, API or mail."""
     browser, forbidden = world.browser(who), world.of_the_truth()
     for _, path in world.paths():
-        text = body(browser.get(path))
+        text = worlds.body(browser.get(path))
         assert not [one for one in forbidden if one in text], path
     mails = "".join(
         f"{mail.subject}\n{mail.body}\n" for mail in Outbox.objects.exclude(recipient__startswith="organiser")

@@ -171,6 +171,12 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+def body(response: Any) -> str:
+    """The text of an answer, also of a file."""
+    content = b"".join(response.streaming_content) if response.streaming else response.content
+    return str(content.decode("utf-8", "replace"))
+
+
 def later(days: float) -> str:
     """As forms take a moment."""
     from subpixel.site import clock
