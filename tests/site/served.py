@@ -26,7 +26,7 @@ def environment() -> Iterator[dict[str, str]]:
     import psycopg
 
     url, name = urllib.parse.urlsplit(values["DATABASE_URL"]), f"served_{uuid.uuid4().hex}"
-    with psycopg.connect(values["DATABASE_URL"], autocommit=True) as server:
+    with psycopg.connect(url._replace(path="/postgres").geturl(), autocommit=True) as server:
         server.execute(f'CREATE DATABASE "{name}"')
         try:
             yield values | {"DATABASE_URL": url._replace(path=f"/{name}").geturl()}
