@@ -220,6 +220,7 @@ def prepared(
 
         setup()
         from django.core.management import call_command
+        from django.db import transaction
 
         from subpixel.site import clock, demo
         from subpixel.site.acts import contests, publish, tokens
@@ -233,10 +234,11 @@ def prepared(
         publish.publish(organiser, round_, data)
         round_.refresh_from_db()
         held = []
-        for number in range(teams):
-            user = demo.person(f"team{number}@bench.example", f"Team {number}", password="")
-            team_acts.create(user, contest, f"Team {number}")
-            held.append(tokens.issue(user, "bench"))
+        with transaction.atomic():  # one wait for the disk, not hundreds
+            for number in range(teams):
+                user = demo.person(f"team{number}@bench.example", f"Team {number}", password="")
+                team_acts.create(user, contest, f"Team {number}")
+                held.append(tokens.issue(user, "bench"))
         made = Answers(demo.manifest_of(round_), data / "truth", Path(name), seed)
         todo = [
             HandIn(held[number % teams], f"hand-in-{number}", *made.answer(number % EVERY != EVERY - 1))
