@@ -28,7 +28,6 @@ def grants(request: HttpRequest, contest: Contest, team: Team) -> HttpResponse:
         "entitlements": _open_entitlements(team),
         "applications": GrantApplication.objects.filter(team=team).select_related("round").order_by("-applied_at"),
         "ledger": HourLedger.objects.filter(team=team).order_by("booked_at"),
-        "form": PurposeForm(),
         "rules": contest.rules,
         "left": [(one, _left(one, team)) for one in contest.rounds.all() if one.opens <= clock.now()],
     }

@@ -13,7 +13,6 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_POST, require_safe
 from django.views.i18n import set_language
 
-from subpixel.challenge.problems import CODES
 from subpixel.site import board, clock
 from subpixel.site.acts import handin, teams
 from subpixel.site.models import Contest, DataFile, Evaluation, Round, Submission
@@ -101,7 +100,6 @@ def rules(request: HttpRequest, contest: Contest) -> HttpResponse:
     context = {
         "rules": contest.rules,
         "files": DataFile.objects.filter(round__contest=contest, kind="rules", visible_from__lte=clock.now()),
-        "codes": sorted(CODES),
     }
     return page(request, contest, "contest/rules.html", context)
 
