@@ -1,6 +1,6 @@
 """What the site promises, each promise with an attempt to break it.
 
-Promise 6 and 7 are held by test_worker.py and test_attacks_ranking.py, promise 10 by test_kills.py.
+Promise 6 is held by test_worker.py, 7 by test_attacks_web.py, 8 by test_organise.py as well, 10 by test_kills.py.
 """
 
 from __future__ import annotations
