@@ -241,7 +241,7 @@ def test_readme_maps_every_module() -> None:
 
 def test_the_project_speaks_of_itself_alone() -> None:
     """No absolute path of a developer's machine, no note to self."""
-    words = re.compile(r"(?<![\w.])/(?i:work|root|home|users|mnt|data)/|\b(TODO|FIXME)\b")
+    words = re.compile(r"(?<![\w.}])/(?i:work|root|home|users|mnt|data)/|\b(TODO|FIXME)\b")
     here = Path(__file__).resolve()
     found = {
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:100]}"
