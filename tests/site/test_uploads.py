@@ -1,96 +1,19 @@
-"""Resumable uploads over the site's addresses: what came is kept, whatever happens, and nobody else can touch it."""
+"""Resumable uploads over the site's addresses: what came is kept, and nobody else can touch it."""
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import itertools
-import os
-import resource
-import signal
-import subprocess
-import sys
-import threading
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.test import Client
-from django.urls import reverse
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from made import Made
-
-BODY = "application/offset+octet-stream"
-CONTENT = bytes(range(256)) * 20
-
-
-def encoded(data: bytes) -> str:
-    return base64.b64encode(data).decode()
-
-
-class Sender:
-    """A logged-in client that speaks tus."""
-
-    def __init__(self, user: Any, **options: Any) -> None:
-        self.web = Client(**options)
-        self.web.force_login(user)
-
-    def ask(self, method: str, address: str, data: bytes = b"", content_type: str = BODY, **headers: str) -> Any:
-        given = {name.replace("_", "-"): value for name, value in {"Tus_Resumable": "1.0.0", **headers}.items()}
-        return self.web.generic(method, address, data, content_type=content_type, headers=given)
-
-    def begin(self, round_: Any, size: int = len(CONTENT), **told: str) -> Any:
-        values = {"round": str(round_.pk), "filename": "answer.tar", **told}
-        metadata = ",".join(f"{key} {encoded(value.encode())}" for key, value in values.items())
-        return self.ask("POST", "/uploads/", Upload_Length=str(size), Upload_Metadata=metadata)
-
-    def send(self, address: str, offset: int, data: bytes, **headers: str) -> Any:
-        return self.ask("PATCH", address, data, Upload_Offset=str(offset), **headers)
-
-    def offset(self, address: str) -> int:
-        answer = self.ask("HEAD", address)
-        assert answer.status_code == 200
-        assert answer["Cache-Control"] == "no-store"
-        return int(answer["Upload-Offset"])
-
-    def whole(self, round_: Any, data: bytes = CONTENT) -> Any:
-        """Upload all of it; the row."""
-        address = self.begin(round_, len(data))["Location"]
-        assert self.send(address, 0, data).status_code == 204
-        return row(address)
-
-
-def row(address: str) -> Any:
-    from subpixel.site.models import Upload
-
-    return Upload.objects.get(pk=address.rstrip("/").rpartition("/")[2])
-
-
-def address_of(upload: Any) -> str:
-    return reverse("upload", args=[upload.pk])
-
-
-def part_file(address: str) -> Path:
-    """Where the file grows."""
-    from subpixel.site import files
-
-    return files.uploads() / str(row(address).pk)
-
-
-def stored(upload: Any) -> bytes:
-    from subpixel.site import files
-
-    with files.store("submissions").open(upload.sha256) as stream:
-        return stream.read()
-
-
-def round_and_sender(made: Made) -> tuple[Any, Sender]:
-    round_ = made.round()
-    return round_, Sender(made.team(round_.contest).captain)
+from sender import BODY, CONTENT, Sender, address_of, encoded, part_file, round_and_sender, row, stored
 
 
 def test_what_the_server_can_do(made: Made) -> None:
@@ -349,121 +272,3 @@ def test_a_team_sends_so_many_bytes_a_day(made: Made, clock: Any) -> None:
     clock.forward(hours=24)
     sender.ask("DELETE", sender.begin(round_, 1)["Location"])  # of the one that is open
     assert sender.begin(round_, 3001).status_code == 201
-
-
-def test_a_full_disk_loses_nothing(made: Made) -> None:
-    """The kernel refuses to let a file grow beyond 8 MiB, as it does where no room is left."""
-    round_, sender = round_and_sender(made)
-    large = CONTENT * 2000
-    address = sender.begin(round_, len(large))["Location"]
-    sender.send(address, 0, large[:1000])
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, hard))
-    try:
-        refused = sender.send(address, 1000, large[1000:])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert (refused.status_code, refused.content) == (507, b"The server has no room left; try again later.")
-    assert sender.offset(address) == 1000
-    assert part_file(address).stat().st_size == 1000
-    assert sender.send(address, 1000, large[1000:]).status_code == 204
-    assert stored(row(address)) == large
-
-
-def test_bytes_behind_the_offset_are_cut_off(made: Made) -> None:
-    """As a process leaves them that dies after the bytes are safe and before the row says so."""
-    round_, sender = round_and_sender(made)
-    address = sender.begin(round_)["Location"]
-    sender.send(address, 0, CONTENT[:1000])
-    with part_file(address).open("ab") as file:
-        file.write(b"garbage" * 1000)
-    assert sender.offset(address) == 1000
-    sender.send(address, 1000, CONTENT[1000:2000])
-    sender.send(address, 2000, CONTENT[2000:])
-    assert stored(row(address)) == CONTENT
-
-
-@pytest.mark.parametrize("how", ["asked", "swept"])
-def test_a_whole_file_of_a_dead_process_is_completed(made: Made, how: str) -> None:
-    from subpixel.site import uploads
-    from subpixel.site.models import Upload
-
-    round_, sender = round_and_sender(made)
-    address = sender.begin(round_)["Location"]
-    sender.send(address, 0, CONTENT[:1000])
-    part_file(address).write_bytes(CONTENT)
-    Upload.objects.update(offset=len(CONTENT))
-    if how == "asked":
-        assert sender.offset(address) == len(CONTENT)
-    else:
-        uploads.sweep()
-    assert row(address).state == "complete"
-    assert stored(row(address)) == CONTENT
-
-
-def test_after_a_restore_the_file_is_right(made: Made) -> None:
-    round_, sender = round_and_sender(made)
-    address = sender.begin(round_)["Location"]
-    sender.send(address, 0, CONTENT[:3000])
-    os.truncate(part_file(address), 1200)
-    assert sender.send(address, 3000, CONTENT[3000:]).status_code == 409
-    assert sender.offset(address) == 1200
-    assert sender.send(address, 1200, CONTENT[1200:]).status_code == 204
-    assert stored(row(address)) == CONTENT
-
-
-@pytest.mark.django_db(transaction=True)
-def test_equal_parts_at_the_same_time() -> None:
-    """Of parts that come at once one is taken; the others are told so and can be sent again."""
-    round_, sender = round_and_sender(Made())
-    address = sender.begin(round_)["Location"]
-    senders = [Sender(row(address).user) for _ in range(8)]
-    for offset in range(0, len(CONTENT), 1280):
-        statuses: list[int] = []
-
-        def send(one: Sender, offset: int = offset, statuses: list[int] = statuses) -> None:
-            statuses.append(one.send(address, offset, CONTENT[offset : offset + 1280]).status_code)
-            connection.close()
-
-        threads = [threading.Thread(target=send, args=[one]) for one in senders]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert statuses.count(204) == 1
-        assert set(statuses) <= {204, 409, 410, 423}
-    assert stored(row(address)) == CONTENT
-
-
-SENDING = """
-import sys, django; django.setup()
-from subpixel.site import uploads
-from subpixel.site.models import Upload
-class Slow:
-    def __init__(self): self.parts = [b"x" * 700, b"y" * 700]
-    def read(self, size):
-        if self.parts: return self.parts.pop()
-        print("half", flush=True); sys.stdin.read()
-upload = Upload.objects.get()
-uploads.append(upload, upload.offset, Slow())
-"""
-
-
-@pytest.mark.django_db(transaction=True)
-def test_a_server_killed_within_a_part() -> None:
-    round_, sender = round_and_sender(Made())
-    address = sender.begin(round_)["Location"]
-    sender.send(address, 0, CONTENT[:1000])
-    process = subprocess.Popen([sys.executable, "-c", SENDING], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    assert process.stdin is not None
-    assert process.stdout is not None
-    assert process.stdout.readline() == b"half\n"
-    busy = sender.send(address, 1000, b"x")
-    assert (busy.status_code, busy.content) == (423, b"Another part of this upload is just coming.")
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    process.stdin.close()
-    process.stdout.close()
-    assert sender.offset(address) == 1000
-    assert sender.send(address, 1000, CONTENT[1000:]).status_code == 204
-    assert stored(row(address)) == CONTENT
