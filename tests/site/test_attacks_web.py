@@ -14,7 +14,7 @@ from django.test import Client
 import world as worlds
 from made import PASSWORD, Made, folder
 from subpixel.site.acts import organise
-from subpixel.site.models import Outbox, Team, User
+from subpixel.site.models import AuditEvent, Outbox, Team, User
 
 pytestmark = pytest.mark.django_db
 
@@ -109,6 +109,29 @@ def test_organisers_acts_are_theirs_alone(world: worlds.World, who: str) -> None
             tried += response.status_code == 403
     assert tried > 20
     assert worlds.printed() == before
+
+
+def test_every_act_of_an_organiser_is_in_the_audit_trail(world: worlds.World) -> None:
+    """Promise 8: whatever a form of the console changes, the trail says who did it and why."""
+    browser, before = world.browser("olga"), worlds.printed("AuditEvent")
+    first = world.contest.rounds.get(number=1)
+    form = {
+        **worlds.FORM, "round": first.pk, "deadline": worlds.later(9), "rules_text": world.contest.rules_text,
+        "opens": worlds.later(-2), "end": worlds.later(4), "teams_open": worlds.later(-9), "teams_end": worlds.later(2),
+        "valid_per_day": "3", "attempts_per_day": "9", "advance": "5", "decimals": "3", "grants": "2",
+    }  # fmt: skip
+    last = AuditEvent.objects.order_by("pk").last()
+    acts: set[str] = set()
+    for pattern, path in world.paths():
+        if ORGANISE.match(pattern):
+            with worlds.undone():
+                browser.post(path, form)
+                told = AuditEvent.objects.filter(pk__gt=last.pk, actor=world.people["olga"])
+                if worlds.printed("AuditEvent") != before:
+                    assert told.exists(), path
+                    assert all(event.reason or event.after for event in told), path
+                    acts |= set(told.values_list("action", flat=True))
+    assert len(acts) >= 12, acts
 
 
 @pytest.mark.parametrize("who", ["alice", "olga"])
