@@ -67,10 +67,7 @@ def the_job() -> Any:
 
 def again() -> None:
     """Time passes until the next attempt."""
-    from subpixel.site import clock
-    from subpixel.site.models import ScoreJob
-
-    ScoreJob.objects.update(not_before=clock.now())
+    type(the_job()).objects.update(not_before=the_job().progressed_at)
 
 
 def test_a_valid_answer_gets_the_score_of_plain_arithmetic(made: Made, round_: Any) -> None:
@@ -365,7 +362,6 @@ def test_a_lost_file_is_our_fault(made: Made, round_: Any, missing: str) -> None
 
 
 def test_the_scoring_process_has_no_secrets_and_ends_with_its_worker(tmp_path: Path) -> None:
-    """The job is one that takes long; the worker is killed."""
     from django.conf import settings
 
     from subpixel.site.judging import Job
