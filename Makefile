@@ -9,6 +9,9 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Folder of the peers' published networks for `make bench`, see bench/peers.py.
 PEERS ?=
 
+# Tests on every core, those of a file one after the other.
+SPREAD := --numprocesses auto --dist loadfile
+
 # The first CPython 3.10 that can make an environment: MegEngine has no wheels for a later one, nor for other processors.
 PYTHON310 ?= $(shell for p in python3.10 ~/.pyenv/versions/3.10.*/bin/python3.10 \
   ~/.local/share/uv/python/cpython-3.10.*/bin/python3.10 /opt/python/cp310-cp310/bin/python3.10; do \
@@ -26,8 +29,8 @@ demo: .venv/base.stamp
 
 test: packages lint
 	@if [ -n "$(PYTHON310)" ]; then $(MAKE) --no-print-directory megengine; fi
-	@$(BIN)/python -m pytest
-	@$(BIN)/python tests/site/postgres.py $(BIN)/python -m pytest tests/site
+	@$(BIN)/python -m pytest $(SPREAD)
+	@$(BIN)/python tests/site/postgres.py $(BIN)/python -m pytest $(SPREAD) tests/site
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
