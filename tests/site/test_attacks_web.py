@@ -79,22 +79,18 @@ def test_others_change_nothing_of_a_team(world: worlds.World, who: str) -> None:
 
 def _of(world: worlds.World) -> dict[str, Any]:
     """All that is the contest's or Alpha's."""
-    team = Team.objects.get(pk=world.team.pk)
-    return {
-        "contest": list(type(world.contest).objects.values()),
-        "rounds": list(world.contest.rounds.values()),
-        "team": vars(team) | {"_state": None},
-        "people": list(User.objects.filter(name__in=("alice", "bob", "olga")).values("email", "password", "is_staff")),
-        **{
-            name: list(getattr(team, name).values())
-            for name in (
-                "memberships", "invites", "submissions", "uploads", "reviews", "entitlements", "applications", "hours",
-                "sanctions", "flags",
-            )
-        },
-        "tokens": list(world.people["alice"].tokens.values()),
-        "truths": list(world.contest.rounds.get(number=1).truths.values()),
-    }  # fmt: skip
+    people = User.objects.filter(name__in=("alice", "bob", "olga"))
+    rows = {
+        "contest": type(world.contest).objects.all(),
+        "rounds": world.contest.rounds.all(),
+        "team": Team.objects.filter(pk=world.team.pk),
+        "tokens": world.people["alice"].tokens.all(),
+        "truths": world.contest.rounds.get(number=1).truths.all(),
+    }
+    names = ("memberships", "invites", "submissions", "uploads", "reviews", "entitlements", "applications", "hours")
+    rows |= {name: getattr(world.team, name).all() for name in (*names, "sanctions", "flags")}
+    found = {name: list(queryset.order_by("pk").values()) for name, queryset in rows.items()}
+    return found | {"people": list(people.order_by("pk").values("email", "password", "is_staff"))}
 
 
 @pytest.mark.parametrize("who", PERSONS)
