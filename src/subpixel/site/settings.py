@@ -21,7 +21,6 @@ AUTH_USER_MODEL = "contest.User"
 
 INSTALLED_APPS = [
     "subpixel.site",
-    "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
