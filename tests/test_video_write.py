@@ -281,3 +281,13 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
         written(folder / "chunk.mkv", frames, FFV1)
     with pytest.raises(DiskError, match=r"missing/chunk.mkv: No such file or directory"):
         written(tmp_path / "missing" / "chunk.mkv", frames, FFV1)
+
+
+@pytest.mark.parametrize("codec", ["h264", "av1"])
+def test_an_encoder_does_not_go_before_everything_else(tmp_path: Path, codec: str) -> None:
+    """SVT-AV1 makes a whole process real-time where it may, as root; two cores are busy with nothing else then."""
+    with Writer(tmp_path / "a.mkv", Encoding(codec)) as writer:
+        for frame in moving(4, 64, 64):
+            writer.write(frame)
+        policies = {os.sched_getscheduler(int(thread)) for thread in os.listdir("/proc/self/task")}
+    assert policies == {os.SCHED_OTHER}

@@ -240,7 +240,9 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
     """Whatever a parser meets in a damaged or cut-off file, as one sentence; of some damage astropy only warns, and
     tifffile only tells its log."""
     log, strict = logging.getLogger("tifffile"), _Strict(logging.WARNING)
+    level = log.level
     log.addHandler(strict)
+    log.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -252,6 +254,7 @@ def _readable(path: Path, kind: str) -> Iterator[None]:
         raise InputError(f"{shown(path)} cannot be read as {kind}, it is damaged or cut off: {what}.") from error
     finally:
         log.removeHandler(strict)
+        log.setLevel(level)
 
 
 class _Strict(logging.Handler):

@@ -13,7 +13,7 @@ from django.http import HttpRequest, HttpResponse
 
 Answer = Callable[[HttpRequest], HttpResponse]
 HIDDEN = "***"
-# What every record has, and what Django and uvicorn add for themselves.
+# What every record has, and what Django and uvicorn add for themselves; others begin such names with an underscore.
 OWN = {*vars(logging.makeLogRecord({})), "message", "asctime", "request", "status_code", "color_message", "server_time"}
 _requests = logging.getLogger("subpixel.site.requests")
 
@@ -36,7 +36,7 @@ class Formatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": f"{request.method} {route(request)}" if request is not None else record.getMessage(),
-            **{name: value for name, value in vars(record).items() if name not in OWN},
+            **{name: value for name, value in vars(record).items() if name not in OWN and name[0] != "_"},
         }
         if record.exc_info:
             said["traceback"] = self.formatException(record.exc_info)

@@ -194,7 +194,8 @@ def open_encoder(context: Any, frame: Frame, encoding: Encoding, rate: Fraction)
     context.options = dict(options)
     wish = " ".join(f"{key}={value}" for key, value in options.items())
     try:
-        context.open()
+        with _as_scheduled():
+            context.open()
     except (av.FFmpegError, ValueError) as error:
         shape = f"{frame.width}x{frame.height} {context.pix_fmt}"
         raise UsageError(f"{context.name} refuses {shape} with {wish or 'no options'}: {error}.") from error
@@ -222,3 +223,16 @@ def _disk_sentence(path: Path, error: OSError) -> str:
 def _free(path: Path) -> str:
     folder = next((p for p in path.absolute().parents if p.is_dir()), Path("/"))
     return f"{shutil.disk_usage(folder).free / 1e6:,.1f} MB free in {folder}"
+
+
+@contextlib.contextmanager
+def _as_scheduled() -> Iterator[None]:
+    """Take back what SVT-AV1 does where it may, as root: it makes the whole process real-time."""
+    ordinary = hasattr(os, "sched_getscheduler") and os.sched_getscheduler(0) == os.SCHED_OTHER
+    try:
+        yield
+    finally:
+        if ordinary and os.sched_getscheduler(0) != os.SCHED_OTHER:
+            for thread in map(int, os.listdir("/proc/self/task")):
+                with contextlib.suppress(ProcessLookupError):
+                    os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
