@@ -2,7 +2,7 @@
 
     python bench/burst.py bayer     [--picture FILE]              Bayer x2, against demosaicing chains and drizzle
     python bench/burst.py synthetic [--pictures FOLDER] [--count 50]   SyntheticBurst protocol x4, gain over bilinear
-    python bench/burst.py real      --burst FOLDER                Fourier ring correlation of halves of a real burst
+    python bench/burst.py real      --burst FOLDER [--plot FILE]  Fourier ring correlation of halves of a real burst
     python bench/burst.py memory    [--size 4000x3000] [--count 14]    peak memory and time of a large RAW burst
 
 FILE: any picture, or scipy/misc/face.dat of scipy's wheels before 1.10 (the raccoon); default: astronaut of
@@ -255,18 +255,40 @@ def table_real(options: argparse.Namespace) -> Iterator[str]:
             fuse([parts[k] for k in half], motions=[motions[k] for k in half], robust=False, psf=psf).picture.mean(-1)
             for half in halves
         ]
+    curves: dict[str, tuple[Array, Array]] = {}
     yield "| halves of a real burst | cut-off at 1/7, cycles per pixel | mean correlation 0.2-0.5 | 0.5-0.8 |"
     yield "|---|---|---|---|"
     for name, (one, other) in made.items():
         f, correlation = ring_correlation(one[32:-32, 32:-32], other[32:-32, 32:-32])
         bands = [correlation[(2 * f >= low) & (2 * f < high)].mean() for low, high in ((0.2, 0.5), (0.5, 0.8))]
         yield f"| {name} | {2 * cutoff(f, correlation):.3f} | {bands[0]:.3f} | {bands[1]:.3f} |"
-        if options.plot:
-            np.savetxt(
-                options.plot / f"{name.replace(' ', '-').replace(',', '')}.csv",
-                np.stack([2 * f, correlation], 1),
-                "%.4f",
-            )
+        curves[name] = (2 * f, correlation)
+    if options.plot:
+        cv2.imwrite(str(options.plot), plot(curves))
+
+
+def plot(curves: dict[str, tuple[Array, Array]]) -> Array:
+    """Correlations over frequency, cycles per pixel of a frame."""
+    canvas = np.full((300, 640, 3), 255, np.uint8)
+
+    def place(x: float, y: float) -> tuple[int, int]:
+        return round(60 + 540 * x), round(235 - 190 * y)
+
+    def write(text: str, at: tuple[int, int], colour: tuple[int, int, int] = (60, 60, 60)) -> None:
+        cv2.putText(canvas, text, at, cv2.FONT_HERSHEY_SIMPLEX, 0.42, colour, 1, cv2.LINE_AA)
+
+    write("correlation of two halves, over cycles per pixel of a frame", (60, 22))
+    for y in (0, 1 / 7, 0.5, 1):
+        cv2.line(canvas, place(0, y), place(1, y), (215, 215, 215), 1)
+        write("1/7" if 0 < y < 0.5 else f"{y:g}", (24, place(0, y)[1] + 5))
+    for x in (0, 0.2, 0.4, 0.6, 0.8, 1):
+        write(f"{x:g}", (place(x, 0)[0] - 8, 290))
+    for k, (name, (frequency, correlation)) in enumerate(curves.items()):
+        colour = ((150, 150, 150), (60, 150, 60), (170, 90, 20), (40, 60, 200))[k]
+        line = np.array([place(x, y) for x, y in zip(frequency, np.clip(correlation, -0.2, 1), strict=True)])
+        cv2.polylines(canvas, [line], False, colour, 2, cv2.LINE_AA)
+        write(name, (72, 120 + 20 * k), colour)
+    return canvas
 
 
 def _placed(frame: Array, motion: Motion) -> Array:
@@ -313,7 +335,7 @@ def main() -> None:
     parser.add_argument("--count", type=int)
     parser.add_argument("--size", default="4000x3000")
     parser.add_argument("--more", action="store_true", help="synthetic: also with all estimated, and with true motions")
-    parser.add_argument("--plot", type=Path, help="real: folder for the curves as CSV")
+    parser.add_argument("--plot", type=Path, help="real: a PNG of the curves")
     options = parser.parse_args()
     options.count = options.count or (14 if options.table == "memory" else 50)
     for line in TABLES[options.table](options):
