@@ -9,7 +9,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 # Folder of the peers' published networks for `make bench`, see bench/peers.py.
 PEERS ?=
 
-# Tests on every core, those of a file one after the other.
+# Tests on every core, those of a file one after the other; but those of the site share a database.
 SPREAD := --numprocesses auto --dist loadfile
 
 # The first CPython 3.10 that can make an environment: MegEngine has no wheels for a later one, nor for other processors.
@@ -29,8 +29,9 @@ demo: .venv/base.stamp
 
 test: packages lint
 	@if [ -n "$(PYTHON310)" ]; then $(MAKE) --no-print-directory megengine; fi
-	@$(BIN)/python -m pytest $(SPREAD)
-	@$(BIN)/python tests/site/postgres.py $(BIN)/python -m pytest $(SPREAD) tests/site
+	@$(BIN)/python -m pytest $(SPREAD) --ignore tests/site
+	@$(BIN)/python -m pytest tests/site
+	@$(BIN)/python tests/site/postgres.py $(BIN)/python -m pytest tests/site
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .
