@@ -14,21 +14,12 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 from skimage.io import imread
 
+from browser import CHROMIUM, FLAGS
 from conftest import MakeClip, ffmpeg
 from subpixel import color, metrics, video
 from subpixel.compare import Crop, report
 from subpixel.errors import DiskError, InputError, UsageError
 
-CHROMIUM = "/usr/bin/chromium"
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 SCRIPT = "</script><script>document.title='broken'</script>.mp4"
 
 
