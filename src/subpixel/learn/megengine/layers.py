@@ -15,9 +15,10 @@ BICUBIC_A = -0.6  # libswscale's bicubic
 
 
 class Convolve(Function):
-    """A convolution of stride 1 whose weight gradient is one matrix product per picture.
+    """A convolution of stride 1 whose weight and bias gradients are one matrix product each per picture.
 
-    MegEngine's own weight gradient is several times slower on a CPU. The products stay two-dimensional: a batched one
+    MegEngine's own weight gradient is several times slower on a CPU, and its own bias gradient, a sum over several
+    axes, now and then comes out wrong or infinite there. The products stay two-dimensional: a batched one
     crashes in the backward pass where its input takes no gradient. Inputs must be contiguous.
     """
 
@@ -25,30 +26,36 @@ class Convolve(Function):
         super().__init__()
         self.padding = padding
 
-    def forward(self, x: Tensor, weight: Tensor) -> Tensor:
-        """x (N, C, H, W), weight (O, C, k, k)."""
+    def forward(self, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """x (N, C, H, W), weight (O, C, k, k), bias (1, O, 1, 1)."""
         self.x, self.weight = x, weight
-        return F.conv2d(x, weight, padding=self.padding)
+        return F.conv2d(x, weight, bias, padding=self.padding)
 
-    def backward(self, dy: Tensor) -> tuple[Tensor, Tensor]:
-        """Gradients of x and weight, from that of the result (N, O, h, w)."""
+    def backward(self, dy: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Gradients of x, weight and bias, from that of the result (N, O, h, w)."""
         outputs, inputs, k, _ = self.weight.shape
         batch, _, height, width = dy.shape
         edge = (self.padding, self.padding)
         padded = F.nn.pad(self.x, ((0, 0), (0, 0), edge, edge))
+        ones = F.ones((height * width, 1))
         dw: Any = 0.0
+        db: Any = 0.0
         for picture, gradient in ((padded[n], dy[n]) for n in range(batch)):
             shifted = [picture[:, i : i + height, j : j + width] for i in range(k) for j in range(k)]
             columns = F.stack([s.reshape(inputs, -1) for s in shifted], 1).reshape(inputs * k * k, -1)
-            dw = dw + F.matmul(gradient.reshape(outputs, -1), columns, transpose_b=True)
-        return F.conv_transpose2d(dy, self.weight, padding=self.padding), dw.reshape(self.weight.shape)
+            gradient = gradient.reshape(outputs, -1)
+            dw = dw + F.matmul(gradient, columns, transpose_b=True)
+            db = db + F.matmul(gradient, ones)
+        dx = F.conv_transpose2d(dy, self.weight, padding=self.padding)
+        return dx, dw.reshape(self.weight.shape), db.reshape(1, outputs, 1, 1)
 
 
 def convolve(x: Tensor, weight: Tensor, bias: Tensor, padding: int) -> Tensor:
     """x (N, C, H, W) by weight (O, C, k, k), plus bias (1, O, 1, 1)."""
     if x.device.physical_name.startswith("gpu"):
         return F.conv2d(x, weight, bias, padding=padding)
-    return Convolve(padding)(x, weight) + bias
+    made: Tensor = Convolve(padding)(x, weight, bias)
+    return made
 
 
 class Conv(M.Conv2d):
