@@ -337,6 +337,30 @@ def test_a_finished_run_goes_on_with_a_further_stage(store: Path, tmp_path: Path
         train(short, tmp_path)
 
 
+def test_a_run_begins_from_a_shipped_network(store: Path) -> None:
+    """By name: at first it computes what the network does, and a run of `best` takes `fast` as its first stage."""
+    begun = state.start(recipe(store, {"steps": 3}, network={"name": "fast"}, init="fast"), ALONE.device)
+    (pair,) = Store(store).sample(np.random.default_rng(2), batch=1, frames=3, crop=16, windows=1)
+    feed = pair.y, pair.uv, pair.codec(("qp",)), torch.rand(1, 32, 8, 8)
+    with torch.no_grad():
+        made, wanted = begun.net(*feed), state.exported("fast", 4, "teacher")(*feed)
+    assert torch.allclose(made.luma, wanted.luma, atol=1e-5)
+    assert torch.allclose(made.state, wanted.state, atol=1e-5)
+    large = state.start(recipe(store, {"steps": 3}, network={"name": "best"}, init="fast"), ALONE.device)
+    assert torch.equal(large.average["first.to_chroma.weight"], begun.average["to_chroma.weight"])
+    with pytest.raises(SubpixelError, match="There is no network 'fats'; there are: best, fast"):
+        state.start(recipe(store, {"steps": 3}, init="fats"), ALONE.device)
+    with pytest.raises(SubpixelError, match="fast holds another kind of network; none of its layers fits"):
+        state.start(recipe(store, {"steps": 3}, network={"name": "unet"}, init="fast"), ALONE.device)
+
+
+def test_a_community_network_can_neither_teach_nor_be_trained_on(store: Path, tmp_path: Path) -> None:
+    path = tmp_path / "theirs.safetensors"
+    path.write_bytes(b"x")
+    with pytest.raises(UsageError, match=r"theirs\.safetensors cannot be the teacher: it is a community network"):
+        step.equip(recipe(store, {"steps": 3, "distil": 0.3}, teacher=str(path)), ALONE)
+
+
 def test_a_state_of_another_network_is_refused(store: Path, tmp_path: Path) -> None:
     train(recipe(store, {"steps": 3}), tmp_path)
     (tmp_path / state.RECIPE).unlink()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from subpixel import resample, weights
-from subpixel.models import MODELS, describe, network
+from subpixel.models import MODELS, describe, network, trainable
 from subpixel.models.best import Best, BestOptions
 from subpixel.models.fast import Fast, FastOptions, RepConv, bicubic_kernel, enlarge
 from subpixel.models.flow import Flow, plausible, warp, warp_groups
@@ -324,3 +324,21 @@ def test_half_precision_leaves_the_base_picture_alone() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(enlarge(planes, kernel), whole)
     assert whole.dtype == torch.float32
+
+
+@pytest.mark.parametrize("net", NETWORKS, ids=lambda net: f"{type(net).__name__} {net.options}")
+def test_a_fused_network_can_be_trained_on(net: Any) -> None:
+    """In the form it is trained in it computes what the fused form does, and only auxiliary heads begin afresh."""
+    fused = copy.deepcopy(net)
+    for parameter in fused.parameters():
+        parameter.data.add_(0.02 * torch.randn_like(parameter))
+    begun, taken = trainable(fused.fuse())
+    assert {name.split(".")[0] for name, _ in begun.named_parameters() if name not in taken} <= {"back_heads"}
+    feed = clip(net, frames=2)
+    with torch.no_grad():
+        wanted, made = fused.eval().double(), begun.eval().double()
+        given = [part[:, 0] if k else part[:, :3] for k, part in enumerate(feed[:3])] + [feed[3]]
+        given += [torch.rand(1, net.later[0], 24, 40)] if net.later else []
+        arguments = [part.double() for part in given]
+        for ours, theirs in zip(made.step(*arguments), wanted.step(*arguments), strict=True):
+            assert torch.allclose(ours, theirs, atol=1e-6)

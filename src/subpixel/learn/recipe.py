@@ -77,10 +77,10 @@ class Recipe:
     """One training run, whole.
 
     network, options: the name in MODELS and its options. store: folders of training pairs. out: the run's folder.
-    init: a run whose weights to start from. teacher: a run or a network to distil from. average: decay of the moving
-    average of the weights, which is what gets validated and exported. report: steps between two lines of the log.
-    device: auto, cpu, cuda or cuda:N. precision: fp32 or bf16; auto is bf16 on a GPU. compile: let torch compile the
-    network's step on a GPU.
+    init: a run or a network whose weights to start from. teacher: the same, to distil from. average: decay of the
+    moving average of the weights, which is what gets validated and exported. report: steps between two lines of the
+    log. device: auto, cpu, cuda or cuda:N. precision: fp32 or bf16; auto is bf16 on a GPU. compile: let torch compile
+    the network's step on a GPU.
     """
 
     network: str

@@ -16,10 +16,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from subpixel.errors import InputError, WeightsError
+from subpixel import models, weights
+from subpixel.errors import InputError, UsageError, WeightsError
 from subpixel.learn import recipe as recipes
 from subpixel.learn.recipe import Recipe
-from subpixel.models import MODELS
 
 STATE, BEST, RECIPE = "state.safetensors", "best.safetensors", "recipe.toml"
 
@@ -45,7 +45,7 @@ class Run:
 
 def build(recipe: Recipe) -> nn.Module:
     """The recipe's network with its seeded weights."""
-    kind, _ = MODELS[recipe.network]
+    kind, _ = models.MODELS[recipe.network]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         net: nn.Module = kind(recipe.options)
@@ -69,9 +69,12 @@ def trained(folder: Path) -> Any:
 
 
 def start(recipe: Recipe, device: torch.device) -> Run:
-    """A fresh run: seeded weights, or those of the run that the recipe names in `init`."""
-    net = build(recipe)
-    if recipe.init:
+    """A fresh run: seeded weights, or those of the run or network that the recipe names in `init`."""
+    net: Any = build(recipe)
+    if recipe.init and not Path(recipe.init).exists():
+        begun, taken = models.trainable(exported(recipe.init, net.options.scale, "run or network to start from"))
+        _fill(net, {name: value for name, value in begun.named_parameters() if name in taken}, recipe.init)
+    elif recipe.init:
         load_weights(net, Path(recipe.init))
     net.to(device)
     average = {k: v.detach().clone() for k, v in net.named_parameters()}
@@ -165,15 +168,27 @@ def load_weights(net: nn.Module, folder: Path) -> None:
     path = next((folder / name for name in (BEST, STATE) if (folder / name).exists()), None)
     if path is None:
         raise WeightsError(f"{folder} holds no trained network; name the folder of a run.")
+    _fill(net, _below(read(path)[0], "average."), path)
+
+
+def exported(model: str, scale: int, role: str) -> Any:
+    """The network of this name, or of an `.onnx` file, in its fused form; `role` says in errors what it is to be."""
+    found = weights.load(model, scale)
+    if "network" not in found.card:
+        raise UsageError(f"{model} cannot be the {role}: it is a community network, and its layers are not known here.")
+    return models.network(found.path, found.card)
+
+
+def _fill(net: nn.Module, values: Mapping[str, Tensor], source: str | Path) -> None:
     own: dict[str, Any] = dict(net.named_parameters())
     fitting = 0
-    for name, value in _below(read(path)[0], "average.").items():
+    for name, value in values.items():
         parameter = own.get(name, own.get(f"first.{name}"))
         if parameter is not None and parameter.shape == value.shape:
             parameter.data.copy_(value)
             fitting += 1
     if not fitting:
-        raise WeightsError(f"{path} holds another kind of network; none of its layers fits.")
+        raise WeightsError(f"{source} holds another kind of network; none of its layers fits.")
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

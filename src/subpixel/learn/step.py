@@ -16,7 +16,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from subpixel import models, weights
 from subpixel.errors import UsageError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state
@@ -79,8 +78,7 @@ def _teacher(recipe: Recipe, device: torch.device) -> Any:
     if folder.is_dir():
         net = state.trained(folder).fuse()
     else:
-        found = weights.load(recipe.teacher, scale)
-        net = models.network(found.path, found.card)
+        net = state.exported(recipe.teacher, scale, "teacher")
     if net.options.scale != scale:
         raise UsageError(f"The teacher {recipe.teacher} enlarges by {net.options.scale}, the network by {scale}.")
     return net.eval().requires_grad_(False).to(device)

@@ -204,7 +204,7 @@ def command(
     out: Path | None = None,
     store: Sequence[Path] = (),
     validation: Path | None = None,
-    init: Path | None = None,
+    init: str | None = None,
     teacher: str | None = None,
     device: str | None = None,
     threads: int = 0,
@@ -218,7 +218,7 @@ def command(
         out=str(out or asked.out),
         store=tuple(map(str, store)) or asked.store,
         validation=dataclasses.replace(asked.validation, clips=str(validation or asked.validation.clips)),
-        init=str(init or asked.init),
+        init=init or asked.init,
         teacher=teacher or asked.teacher,
         device=device or asked.device,
     )
@@ -234,11 +234,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Command line of `command`, the same as that of `subpixel train`."""
     parser = argparse.ArgumentParser(prog="python -m subpixel.learn.train", description=train.__doc__)
     parser.add_argument("recipe", type=Path)
-    for name in ("out", "validation", "init"):
+    for name in ("out", "validation"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--store", type=Path, action="append", default=[])
-    parser.add_argument("--teacher")
-    parser.add_argument("--device")
+    for name in ("init", "teacher", "device"):
+        parser.add_argument(f"--{name}")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0)
     parser.add_argument("--save-seconds", type=float, default=60)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from subpixel.models.best import Best, BestOptions
-from subpixel.models.fast import Fast, FastOptions
+from subpixel.models.fast import Fast, FastOptions, RepConv
 from subpixel.models.frvsr import Frvsr, FrvsrOptions
 from subpixel.models.unet import UNet, UNetOptions
 
@@ -56,3 +56,22 @@ def network(path: Path, card: dict[str, Any]) -> Any:
     own = net.state_dict()
     net.load_state_dict({name: tensors[f"net.{name}"] for name in own})
     return net
+
+
+def trainable(fused: Any) -> tuple[Any, set[str]]:
+    """(the network in the form it is trained in, computing what its fused form does; names of what was taken over).
+
+    What inference does without, the auxiliary heads of `best`, is begun afresh.
+    """
+    net = type(fused)(fused.options)
+    known: dict[str, torch.Tensor] = fused.state_dict()
+    taken = set()
+    for name, module in net.named_modules():
+        if isinstance(module, RepConv):
+            module.take_over(known[f"{name}.weight"], known[f"{name}.bias"])
+            taken |= {f"{name}.{part}" for part, _ in module.named_parameters()}
+    for name, parameter in net.named_parameters():
+        if name not in taken and name in known:
+            parameter.data.copy_(known[name][:, : parameter.shape[1]] if parameter.dim() > 1 else known[name])
+            taken.add(name)
+    return net, taken

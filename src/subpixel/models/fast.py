@@ -68,6 +68,14 @@ class RepConv(nn.Module):
         point = self.point + torch.eye(len(self.point)) if self.identity else self.point
         return self.conv.weight + F.pad(point[:, :, None, None], (1, 1, 1, 1))
 
+    def take_over(self, kernel: Tensor, bias: Tensor) -> None:
+        """Compute what a fused convolution of this kernel and bias does; its spare input channels are dropped."""
+        inputs = self.point.shape[1]
+        self.point.data.zero_()
+        self.conv.weight.data.copy_(kernel[:, :inputs])
+        self.conv.weight.data.sub_(self.kernel().detach() - self.conv.weight.detach())
+        self.conv.bias.data.copy_(bias)  # type: ignore[union-attr]
+
     def forward(self, x: Tensor) -> Tensor:
         """Convolve (N, inputs, H, W) by the fused kernel."""
         return F.conv2d(x, self.kernel(), self.conv.bias, padding=1)
