@@ -69,6 +69,15 @@ def test_a_flow_and_gain_are_told(folder: Path) -> None:
     assert "gain " in words
 
 
+def test_pictures_of_different_depths_are_compared_as_shares_of_white(folder: Path, tmp_path: Path) -> None:
+    b = pictures.load(folder / "b.png").data
+    pictures.save(tmp_path / "b16.png", b, bits=16)
+    pictures.save(tmp_path / "float.tif", b, bits=32)
+    done = run(folder / "a.png", folder / "b.png", tmp_path / "b16.png", tmp_path / "float.tif", "--json")
+    plain, *others = (row["shift"] for row in json.loads(done.stdout)["pictures"])
+    assert all(shift == pytest.approx(plain, abs=1e-3) for shift in others)
+
+
 def test_the_moving_picture_is_written_on_the_references_grid(folder: Path, tmp_path: Path) -> None:
     out, plot = tmp_path / "b on a.tif", tmp_path / "plot.png"
     run(folder / "a.png", folder / "b.png", "-o", out, "--plot", plot)

@@ -231,6 +231,16 @@ def test_gain_and_bias_are_found(model: Any) -> None:
     assert (register(reference, moving).gain, register(reference, moving).bias) == (1, 0)
 
 
+@pytest.mark.parametrize("gain", [1 / 255, 257.0])
+def test_pictures_of_other_depths_are_found_by_their_gain_and_otherwise_told_apart(gain: float) -> None:
+    reference, moving = shifted(photograph(), 1.6, -0.9)
+    found = register(reference, moving * gain, photometric=True)
+    assert found.shift == pytest.approx((1.6, -0.9), abs=0.02)
+    assert found.gain == pytest.approx(gain, rel=0.01)
+    with pytest.raises(InputError, match=r"nothing in common.* \d\S* times the contrast of the reference: bring"):
+        register(reference, moving * gain)
+
+
 @pytest.mark.parametrize("model", ["shift", "euclidean"])
 def test_what_moves_otherwise_does_not_count_when_robust(model: Any) -> None:
     reference, moving = shifted(photograph(), 0.6, 0.3)

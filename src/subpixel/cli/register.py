@@ -66,9 +66,7 @@ def register(
     motions = []
     for other in others:
         try:
-            found = find(
-                first.samples, other.samples, model, method, photometric=photometric, robust=robust, mask=chosen
-            )
+            found = find(*_alike(first, other), model, method, photometric=photometric, robust=robust, mask=chosen)
         except InputError as error:
             raise InputError(f"{other.name}: {error}") from error
         motions.append(found)
@@ -86,6 +84,13 @@ def register(
             print(f"{other.name}: {_described(motion)}")
         if motion.warning:
             print(f"warning: {other.name}: {motion.warning}", file=sys.stderr)
+
+
+def _alike(first: Picture, other: Picture) -> tuple[Array, Array]:
+    """The samples of both pictures, where their depths differ with 1 for white."""
+    if first.bits == other.bits:
+        return first.samples, other.samples
+    return first.data, other.data
 
 
 def _white(mask: Picture) -> Array:

@@ -30,6 +30,7 @@ Method = Literal["gradient", "peak", "foroosh", "phase", "feature", "neural"]
 METHODS: tuple[Method, ...] = ("gradient", "peak", "foroosh", "phase", "feature", "neural")
 LOW_CONFIDENCE = 0.1  # pixels of predicted error from which a motion carries a warning
 RIVAL = 0.9  # share of the likeness at which another alignment is as good
+FAR_CONTRAST = (0.1, 10.0)  # where no motion is found, that is the likelier reason
 CONTRAST = (0.7, 1.4)  # of the moving picture over the reference, beyond which gain must be asked for
 CHANCE = 8.0  # over the root of the number of pixels: the correlation that strangers may reach by chance
 LOST = 2.0  # pixels of predicted error from which there is no motion to speak of
@@ -72,21 +73,32 @@ def register(
     mask = planes.checked_mask(mask, reference)
     how = How(photometric, robust, mask)
     mine, theirs = planes.luma(reference, "reference", mask), planes.luma(moving, "moving picture")
-    unit = float(mine.std(dtype=np.float64)) or 1.0  # numbers near 1 are what single precision holds best
-    fit = _fit(mine / unit, theirs / unit, model, method, start, how)
+    # Numbers near 1 are what single precision holds best, and a gain near 1 is where a fit of it can begin.
+    unit, contrast = (float(plane.std(dtype=np.float64)) or 1.0 for plane in (mine, theirs))
+    scale = contrast if photometric else unit
+    fit = _fit(mine / unit, theirs / scale, model, method, start, how)
+    fit = dataclasses.replace(fit, gain=fit.gain * scale / unit, bias=fit.bias * scale)
+    other_scale = ""
+    if not photometric and not FAR_CONTRAST[0] < contrast / unit < FAR_CONTRAST[1]:
+        other_scale = (
+            f" The moving picture has {contrast / unit:.2g} times the contrast of the reference: bring both to one "
+            "scale of samples, or ask for gain and bias."
+        )
     if fit.likeness < 0:
-        raise InputError("The two pictures have nothing in common, or too little: no position of one shows the other.")
+        raise InputError(
+            f"The two pictures have nothing in common, or too little: no position of one shows the other.{other_scale}"
+        )
     if fit.likeness < max(CHANCE / math.sqrt(mine.size), 0.05) or (fit.likeness < 0.4 and not fit.rmse < LOST):
         raise InputError(
             f"The two pictures have nothing in common: their gradients correlate by {fit.likeness:.2f} at best; "
-            "use pictures that overlap, or give a start."
+            f"use pictures that overlap, or give a start.{other_scale}"
         )
     if not fit.rmse < LOST:
         raise InputError(
             f"The pictures show too little to be registered: the predicted error is {fit.rmse:.2g} pixels; "
-            "use pictures with more detail, or a simpler model."
+            f"use pictures with more detail, or a simpler model.{other_scale}"
         )
-    return _motion(fit, model, unit, mine.shape, photometric=photometric)
+    return _motion(fit, model, mine.shape, photometric=photometric)
 
 
 def register_many(
@@ -191,10 +203,10 @@ def _judged(fit: Fit, matrix: Float64) -> Fit:
     return dataclasses.replace(fit, matrix=matrix, rmse=math.hypot(fit.rmse, distance))
 
 
-def _motion(fit: Fit, model: Model, unit: float, shape: tuple[int, ...], *, photometric: bool) -> Motion:
+def _motion(fit: Fit, model: Model, shape: tuple[int, ...], *, photometric: bool) -> Motion:
     """What was found, in sample values, with its overlap and a warning where it is not to be trusted."""
     height, width = shape
-    motion = Motion(model, fit.matrix, fit.flow, fit.rmse, fit.gain, fit.bias * unit)
+    motion = Motion(model, fit.matrix, fit.flow, fit.rmse, fit.gain, fit.bias)
     warnings = []
     if fit.rmse > LOW_CONFIDENCE:
         warnings.append(f"The predicted error of this motion is {fit.rmse:.2g} pixels.")
