@@ -164,6 +164,15 @@ def test_fits_in_colours_floats_and_upside_down(tmp_path: Path) -> None:
     np.testing.assert_allclose(turned, colour[0, 0, ::-1] * 60000 / 65535, rtol=1e-6)
 
 
+def test_fits_of_32_bits_are_counts(tmp_path: Path) -> None:
+    frames = smooth((3, 16, 16), 60000).astype(np.int32)
+    frames[0, 0, 0] = 60000
+    for name, factor, white in (("a.fits", 1, 65535), ("b.fits", 10, 2**20)):
+        fits.writeto(tmp_path / name, frames * factor)
+        read = [picture for _, picture in open_recording(tmp_path / name).read()]
+        np.testing.assert_allclose(np.stack(read), frames * factor / np.float32(white), rtol=1e-6)
+
+
 def test_fits_files_of_a_folder_are_frames(tmp_path: Path) -> None:
     frames = smooth((3, 16, 16), 65535)
     for number, frame in enumerate(frames):

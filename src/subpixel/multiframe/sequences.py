@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import math
 import warnings
 from collections.abc import Callable, Container, Iterator, Sequence
 from pathlib import Path
@@ -227,12 +228,15 @@ def _fits(path: Path, bayer: str) -> Recording:
 
 
 def _white(samples: npt.NDArray[Any]) -> float:
-    """What counts as white: of integers the largest of their type (BITPIX 16 with BZERO 32768 is uint16); floats are on
-    a scale of 1, or of 8 or 16 bits if they go beyond it."""
-    if samples.dtype.kind in "iu":
+    """What counts as white: of integers of 8 and 16 bits the largest of their type (BITPIX 16 with BZERO 32768 is
+    uint16); floats, and longer integers, which hold counts, are on a scale of 1, or of 8, 16 or more bits
+    if they go beyond it."""
+    if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
         return float(np.iinfo(samples.dtype).max)
     largest = float(np.nanmax(samples, initial=0))
-    return next((peak for peak in (1.0, 255.0, 65535.0) if largest <= 1.5 * peak), largest)
+    # A power of two beyond 16 bits, so that the files of a folder are alike.
+    beyond = float(2 ** math.ceil(math.log2(max(largest, 1))))
+    return next((peak for peak in (1.0, 255.0, 65535.0) if largest <= 1.5 * peak), beyond)
 
 
 @contextlib.contextmanager
