@@ -165,7 +165,7 @@ def test_fits_in_colours_floats_and_upside_down(tmp_path: Path) -> None:
 
 
 def test_fits_of_32_bits_are_counts(tmp_path: Path) -> None:
-    frames = smooth((3, 16, 16), 60000).astype(np.int32)
+    frames = smooth((4, 16, 16), 60000).astype(np.int32)
     frames[0, 0, 0] = 60000
     for name, factor, white in (("a.fits", 1, 65535), ("b.fits", 10, 2**20)):
         fits.writeto(tmp_path / name, frames * factor)
