@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 challenge = typer.Typer(help="Hold a contest in restoring video, and take part in one.", no_args_is_help=True)
 
-Answer = Annotated[Path, typer.Argument(metavar="ANSWER.tar", help="A hand-in, made by `challenge pack` or tar.")]
+Answer = Annotated[
+    Path, typer.Argument(metavar="ANSWER.tar", help="A hand-in, made by `challenge pack` or tar; - for a pipe.")
+]
 Data = Annotated[
     Path, typer.Option("--data", metavar="FOLDER", help="The contest's data: manifest.json and rules.toml.")
 ]
@@ -103,7 +105,7 @@ def _judge(answer: Path, data: Path, truth: Path | None, output: Path | None, as
 
     manifest, rules = _contest(data)
     with _telling() as tell:
-        verdict = judge(answer, manifest, rules, truth, progress=tell)
+        verdict = judge("/dev/stdin" if str(answer) == "-" else answer, manifest, rules, truth, progress=tell)
     text = json.dumps(verdict.as_dict(), allow_nan=False)
     if output:
         try:
