@@ -77,8 +77,8 @@ ATTACKS: dict[str, tuple[bytes, str, str]] = {
     "symbolic link": (preceded(header(b"90", kind=b"2", link=b"/etc")), "link", "symbolic link"),
     "hard link": (preceded(header(b"90/0001.png", kind=b"1", link=b"../truth/90.rgb")), "link", "hard link"),
     "link of a folder's name": (preceded(header(b"90/", kind=b"2", link=b"")), "link", "symbolic link"),
-    "plain file with a target": (preceded(header(b"90/x", link=b"/etc/passwd")), "link", "no link, yet names the target of one"),
-    "folder with a target": (preceded(header(b"90", kind=b"5", link=b"/")), "link", "no link, yet names the target of one"),
+    "plain file with a target": (preceded(header(b"90/x", link=b"/etc/passwd")), "link", "yet names the target"),
+    "folder with a target": (preceded(header(b"90", kind=b"5", link=b"/")), "link", "yet names the target"),
     "symbolic link, then a file in it": (
         preceded(header(b"90", kind=b"2", link=b"/tmp"), entry(b"90/0001.png", b"x")), "link", "symbolic link",
     ),

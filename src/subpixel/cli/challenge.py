@@ -121,8 +121,9 @@ def _judge(answer: Path, data: Path, truth: Path | None, output: Path | None, as
 def _shown(answer: Path, verdict: Verdict, decimals: int) -> str:
     lines = [*map(str, verdict.problems), *(f"note: {note}" for note in verdict.notes)]
     if verdict.valid:
-        frames = sum(clip.frames for clip in verdict.clips)
-        lines.append(f"{answer} is valid: {len(verdict.clips)} clips, {frames} frames.")
+        clips, frames = len(verdict.clips), sum(clip.frames for clip in verdict.clips)
+        counts = f"{clips} clip{'' if clips == 1 else 's'}, {frames} frame{'' if frames == 1 else 's'}"
+        lines.append(f"{answer} is valid: {counts}.")
         if not all(clip.locked for clip in verdict.clips):
             lines.append("note: on this machine the decoder could not be kept from files and network.")
     if verdict.valid and verdict.error.n:
