@@ -287,5 +287,7 @@ def test_a_database_that_does_not_answer_is_told_in_a_sentence(tmp_path: Path) -
     nobody = "postgresql://contest:shibboleth@127.0.0.1:1/contest"
     done = command("check", folder=tmp_path / "site", database=nobody)
     assert done.returncode == 1
-    assert re.fullmatch(r"error: The site's database does not do what it should: .+\. See that it runs.+\n", done.stderr)
+    assert re.fullmatch(
+        r"error: The site's database does not do what it should: .+\. See that it runs.+\n", done.stderr
+    )
     assert "shibboleth" not in done.stderr
