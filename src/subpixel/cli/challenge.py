@@ -57,7 +57,8 @@ def dataset(
     with _telling() as tell:
         manifest = build(videos, output, options, progress=tell)
     frames = sum(clip.frames for clip in manifest.clips)
-    print(f"{output}/public: for everyone; {len(manifest.clips)} test clips of {frames} frames, round {manifest.round}")
+    counts = f"{_count(len(manifest.clips), 'test clip')} of {_count(frames, 'frame')}"
+    print(f"{output}/public: for everyone; {counts}, round {manifest.round}")
     print(f"{output}/truth: for the organisers only")
 
 
@@ -118,12 +119,15 @@ def _judge(answer: Path, data: Path, truth: Path | None, output: Path | None, as
         raise InputError(f"{answer} is not valid: {count} problem{'s' if count > 1 else ''}.")
 
 
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _shown(answer: Path, verdict: Verdict, decimals: int) -> str:
     lines = [*map(str, verdict.problems), *(f"note: {note}" for note in verdict.notes)]
     if verdict.valid:
         clips, frames = len(verdict.clips), sum(clip.frames for clip in verdict.clips)
-        counts = f"{clips} clip{'' if clips == 1 else 's'}, {frames} frame{'' if frames == 1 else 's'}"
-        lines.append(f"{answer} is valid: {counts}.")
+        lines.append(f"{answer} is valid: {_count(clips, 'clip')}, {_count(frames, 'frame')}.")
         if not all(clip.locked for clip in verdict.clips):
             lines.append("note: on this machine the decoder could not be kept from files and network.")
     if verdict.valid and verdict.error.n:
