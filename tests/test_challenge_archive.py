@@ -69,7 +69,7 @@ ATTACKS: dict[str, tuple[bytes, str, str]] = {
     "escape sequence": (preceded(entry(b"90/\x1b[2J.png", b"x")), "name", "control character"),
     "text behind NUL": (preceded(entry(b"90/0001.png\0../x", b"x")), "name", "goes on behind its end"),
     "not UTF-8": (preceded(entry(b"90/\xff\xfe.png", b"x")), "name", "is no text"),
-    "empty name": (preceded(entry(b"", b"x")), "name", "empty part"),
+    "empty name": (preceded(entry(b"", b"x")), "name", "entry at byte 0 has no name."),
     "double slash": (preceded(entry(b"90//0001.png", b"x")), "name", "empty part"),
     "dot inside": (preceded(entry(b"90/./0001.png", b"x")), "name", "dot between its slashes"),
     "file named as a folder": (preceded(entry(b"90/", b"x")), "name", "name of a folder"),
@@ -77,8 +77,8 @@ ATTACKS: dict[str, tuple[bytes, str, str]] = {
     "symbolic link": (preceded(header(b"90", kind=b"2", link=b"/etc")), "link", "symbolic link"),
     "hard link": (preceded(header(b"90/0001.png", kind=b"1", link=b"../truth/90.rgb")), "link", "hard link"),
     "link of a folder's name": (preceded(header(b"90/", kind=b"2", link=b"")), "link", "symbolic link"),
-    "plain file with a target": (preceded(header(b"90/x", link=b"/etc/passwd")), "link", "target of a link"),
-    "folder with a target": (preceded(header(b"90", kind=b"5", link=b"/")), "link", "target of a link"),
+    "plain file with a target": (preceded(header(b"90/x", link=b"/etc/passwd")), "link", "yet names the target"),
+    "folder with a target": (preceded(header(b"90", kind=b"5", link=b"/")), "link", "yet names the target"),
     "symbolic link, then a file in it": (
         preceded(header(b"90", kind=b"2", link=b"/tmp"), entry(b"90/0001.png", b"x")), "link", "symbolic link",
     ),
@@ -109,11 +109,11 @@ ATTACKS: dict[str, tuple[bytes, str, str]] = {
     "size in base 256": (
         with_first(lambda b: b[:124] + b"\x80" + (1 << 62).to_bytes(11, "big") + b[136:]), "size", "base 256",
     ),
-    "size that is no number": (with_first(lambda b: b[:124] + b"0x10" + bytes(8) + b[136:]), "size", "no octal"),
+    "size that is no number": (with_first(lambda b: b[:124] + b"0x10" + bytes(8) + b[136:]), "size", "'0x10', which"),
     "no size": (with_first(lambda b: b[:124] + bytes(12) + b[136:]), "size", "no octal number"),
     "largest size": (with_first(lambda b: b[:124] + b"7" * 12 + b[136:]), "too_large", "bytes"),
     "folder with a size": (preceded(entry(b"90", b"x", b"5")), "size", "folder 90 has a size"),
-    "setuid": (preceded(header(b"90/0001.png", mode=b"0004755\0")), "mode", "plain files have 644"),
+    "setuid": (preceded(header(b"90/0001.png", mode=b"0004755\0")), "mode", "mode '0004755'; plain files have 644"),
     "mode that is no number": (preceded(header(b"90/0001.png", mode=b"\x80\0\0\0\0\0\1\0")), "mode", "plain files"),
     "wrong checksum": (tar(GOOD).replace(b"90/0001", b"90/0009", 1), "checksum", "wrong checksum"),
     "no header where one should be": (tar(GOOD)[: -2 * BLOCK] + b"x" * BLOCK + END, "checksum", "header is damaged"),
@@ -145,7 +145,7 @@ ATTACKS: dict[str, tuple[bytes, str, str]] = {
     "frame nought": (preceded(entry(b"90/0000.png", b"x")), "frame_number", "0001.png to 0003.png"),
     "one frame more": (preceded(entry(b"90/0004.png", b"x")), "frame_number", "0001.png to 0003.png"),
     "other digits": (preceded(entry(b"90/00001.png", b"x")), "unexpected", "names are such as"),
-    "one frame less": (tar(GOOD[:-1]), "missing_frames", "1 frames of 3 are missing, the first is 0003.png"),
+    "one frame less": (tar(GOOD[:-1]), "missing_frames", "Of clip 90 1 of 3 frames is missing, the first is 0003.png"),
     "no clip": (tar([(b"./.DS_Store", b"x"), (b"._90", b"x")]), "empty", "holds no files"),
     "frames and a video": (preceded(entry(b"90.mp4", b"x")), "two_answers", "by frames and by a video"),
     "two videos": (tar([(b"90.mp4", b"x"), (b"90.mkv", b"x")]), "two_answers", "second video of clip 90"),
@@ -235,9 +235,17 @@ def test_order_folders_and_a_common_folder_do_not_matter() -> None:
     assert dotted.notes == ()
 
 
+def test_of_several_folders_none_is_said_to_hold_all_clips() -> None:
+    moved = [(b"a/" + name if at else b"b/" + name, content) for at, (name, content) in enumerate(GOOD)]
+    found = check(io.BytesIO(tar(moved)), CLIPS, RULES)
+    assert [problem.code for problem in found.problems] == ["mixed_folders"]
+    assert found.notes == ()
+
+
 def test_debris_of_macos_is_left_aside() -> None:
     found = good(preceded(entry(b"90/._0001.png", b"x"), entry(b"__MACOSX/90/x", b"x"), entry(b"90/.DS_Store", b"x")))
     assert found.notes == ("3 files of macOS were left aside.",)
+    assert good(preceded(entry(b".DS_Store", b"x"))).notes == ("1 file of macOS was left aside.",)
 
 
 # ---- properties

@@ -45,7 +45,7 @@ def films(make_clip: MakeClip) -> list[Path]:
 def contest(films: list[Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made") / "contest"
     printed = run("dataset", *films, "-o", folder, "--baseline", "bicubic", "--seed", 1)
-    assert printed.startswith(f"{folder}/public: for everyone; 1 test clips of 6 frames, round preliminary")
+    assert printed.startswith(f"{folder}/public: for everyone; 1 test clip of 6 frames, round preliminary")
     return folder
 
 
@@ -74,7 +74,7 @@ def test_a_contest_holds_what_it_needs_and_gives_nothing_away(contest: Path, fil
 
 def test_the_baseline_is_a_valid_answer(contest: Path, tmp_path: Path) -> None:
     data, answer = contest / "public", contest / "public" / "baseline.tar"
-    assert run("validate", answer, "--data", data) == f"{answer} is valid: 1 clips, 6 frames.\n"
+    assert run("validate", answer, "--data", data) == f"{answer} is valid: 1 clip, 6 frames.\n"
     report = json.loads(
         run("score", answer, "--data", data, "--truth", contest / "truth", "--json", "-o", tmp_path / "r")
     )
@@ -135,8 +135,13 @@ def test_sources_that_cannot_be_used_leave_nothing_behind(
     odd = make_clip("odd.mp4", size="90x50", frames=3)
     junk = tmp_path / "junk.mp4"
     junk.write_bytes(b"no film" * 99)
+    link, copy = tmp_path / "link.mp4", tmp_path / "copy.mp4"
+    link.symlink_to(films[0])
+    copy.write_bytes(films[0].read_bytes())
     for sources, error, words in (
         ([films[0], films[0]], UsageError, "named twice"),
+        ([films[0], link], UsageError, f"named twice, as {films[0]} and {link}; a clip must not"),
+        ([films[0], copy], UsageError, f"named twice, as {films[0]} and {copy}; a clip must not"),
         ([odd], UsageError, "not divisible by 8: crop to 88x48 with --crop-to-fit"),
         ([junk], InputError, "cannot be read"),
         ([tmp_path / "empty"], InputError, "holds no videos"),
@@ -146,7 +151,7 @@ def test_sources_that_cannot_be_used_leave_nothing_behind(
             build(sources, tmp_path / "contest")
     with pytest.raises(DiskError, match="exists; choose another folder"):
         build(films, tmp_path / "empty")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["empty", "junk.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["copy.mp4", "empty", "junk.mp4", "link.mp4"]
 
 
 def test_odd_sizes_are_cropped_on_both_sides(make_clip: MakeClip, tmp_path: Path) -> None:

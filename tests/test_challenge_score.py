@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +48,31 @@ def test_a_perfect_copy_has_no_error(originals: Path, tmp_path: Path) -> None:
     assert server.as_dict()["psnr"] == "inf"
     assert home.as_dict()["sse"] is home.as_dict()["psnr"] is home.as_dict()["truth"] is None
     assert all(clip.locked for clip in server.clips), "the decoder could open files"
+
+
+def test_a_pipe_is_judged_as_the_file_is(originals: Path, tmp_path: Path) -> None:
+    for archive in (tar(frames("90", "91")), tar(frames("90", "91"))[:-700]):
+        home, server = verdicts(tmp_path, archive, originals)
+        reader, writer = os.pipe()
+        with ThreadPoolExecutor(1) as other:
+            other.submit(_written, writer, archive)
+            assert judge(f"/dev/fd/{reader}", CLIPS, RULES, originals) == server
+        os.close(reader)
+        assert home.problems == server.problems
+
+
+def test_of_a_pipe_no_more_is_kept_than_an_answer_may_have() -> None:
+    small = dataclasses.replace(RULES, limits=dataclasses.replace(RULES.limits, archive_bytes=1 << 16))
+    with subprocess.Popen(["cat", "/dev/zero"], stdout=subprocess.PIPE) as endless:
+        assert endless.stdout is not None
+        (only,) = judge(f"/dev/fd/{endless.stdout.fileno()}", CLIPS, small).problems
+        endless.kill()
+    assert only.code == "too_large"
+
+
+def _written(pipe: int, content: bytes) -> None:
+    with os.fdopen(pipe, "wb") as file:
+        file.write(content)
 
 
 def test_sums_are_exact_for_one_sample_a_shift_and_swapped_clips(originals: Path, tmp_path: Path) -> None:

@@ -130,6 +130,8 @@ def test_without_a_proxy_nobody_may_claim_tls(tmp_path: Path) -> None:
 
 def test_the_command_refuses_in_one_sentence(tmp_path: Path) -> None:
     values = {**os.environ, "SUBPIXEL_SECRET": "changeme"}
+    (tmp_path / "site").mkdir(mode=0o700)
+    (tmp_path / "site" / "site.sqlite3").touch()
     command = [sys.executable, "-m", "subpixel", "challenge", "check", "--folder", str(tmp_path / "site")]
     done = subprocess.run(command, env=values, capture_output=True, text=True)
     assert done.returncode == 2

@@ -273,3 +273,21 @@ def contest_folder(place: Path, rules: str) -> Path:
     (folder / "public" / "test" / "90.mp4").write_bytes(b"a film")
     truth(folder / "truth", *CLIPS)
     return folder
+
+
+@pytest.mark.parametrize("words", [("backup", "backups"), ("export", "bundle"), ("check",), ("erase",), ("worker",)])
+def test_a_folder_misspelt_is_not_made_a_site(words: tuple[str, ...], tmp_path: Path) -> None:
+    done = command(*words[:1], *(tmp_path / word for word in words[1:]), folder=tmp_path / "sight")
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: There is no site in the folder {tmp_path / 'sight'}; name the one that")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_database_that_does_not_answer_is_told_in_a_sentence(tmp_path: Path) -> None:
+    nobody = "postgresql://contest:shibboleth@127.0.0.1:1/contest"
+    done = command("check", folder=tmp_path / "site", database=nobody)
+    assert done.returncode == 1
+    assert re.fullmatch(
+        r"error: The site's database does not do what it should: .+\. See that it runs.+\n", done.stderr
+    )
+    assert "shibboleth" not in done.stderr

@@ -47,6 +47,8 @@ def test_round_is_moved_in_the_contests_time(made: Made, clock: Clock) -> None:
     round_ = made.round()
     organiser = client(made.organiser)
     path = f"/c/{round_.contest.slug}/organise/rounds/1/"
+    if not round_.truth_id:
+        assert "There are no data yet; publish them with subpixel challenge publish" in text(organiser.get(path))
     end = (clock() + timedelta(hours=2)).astimezone(ZoneInfo("Asia/Shanghai"))
     page = organiser.get(path).content.decode()
     assert 'name="opens" value="2030-05-14T20:00"' in page
@@ -60,6 +62,19 @@ def test_round_is_moved_in_the_contests_time(made: Made, clock: Clock) -> None:
     assert (round_.valid_per_day, round_.decimals, round_.grants) == (2, 2, None)
     overlap = organiser.post(f"{path}change/", form | {"end": "2030-07-01T00:00"})
     assert "Two rounds would be open at the same time" in told(overlap)
+
+
+def test_days_are_written_as_moments_are_in_both_languages(made: Made) -> None:
+    contest = made.contest()
+    team = made.team(contest)
+    one = made.score(team, 1000)
+    path = f"/c/{contest.slug}/organise/submissions/{one.pk}/"
+    english = f"{one.day.day} {one.day:%b %Y}"
+    assert f"Counts for the day {english}, spent 1" in text(client(made.organiser).get(path))
+    assert f"Counts for the day {english} " in text(client(team.captain).get(path.replace("organise/", "")))
+    made.organiser.locale = "zh-hans"
+    made.organiser.save()
+    assert f"{one.day.year}年{one.day.month}月{one.day.day}日, 已用 1" in text(client(made.organiser).get(path))
 
 
 def test_hand_in_is_voided_and_reinstated(made: Made) -> None:

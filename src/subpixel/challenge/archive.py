@@ -178,6 +178,11 @@ def _raw_name(block: bytes) -> str:
     return shown(block[:100].split(b"\0", 1)[0])
 
 
+def _told(field: bytes) -> str:
+    """A field of digits for a sentence, without what fills it up."""
+    return shown(field.rstrip(b"\0"))
+
+
 def _size(block: bytes) -> int:
     field, name = block[124:136], _raw_name(block)
     size = _octal(field)
@@ -185,7 +190,7 @@ def _size(block: bytes) -> int:
         return size
     if field[0] & 0x80:
         raise Refused("size", f"{name} has its size in base 256, which means 8 GiB or more, or less than none.", name)
-    raise Refused("size", f"{name} has the size {shown(field)!r}, which is no octal number.", name)
+    raise Refused("size", f"{name} has the size '{_told(field)}', which is no octal number.", name)
 
 
 def _check_extended(source: _Source, size: int, *, twice: bool) -> None:
@@ -212,6 +217,8 @@ def _check_extended(source: _Source, size: int, *, twice: bool) -> None:
 def _member(block: bytes, kind: bytes, offset: int, size: int) -> Member:
     """The entry of a header; raises Refused for any but a plain file or folder of a plain name."""
     raw = _name(block)
+    if not raw:
+        raise Refused("name", f"The entry at byte {offset - BLOCK} has no name.")
     name = shown(raw)
     if kind in _FOREIGN:
         code, what = _FOREIGN[kind]
@@ -219,13 +226,13 @@ def _member(block: bytes, kind: bytes, offset: int, size: int) -> Member:
     if kind not in (b"0", b"\0", b"5"):
         raise Refused("type", f"{name} is of type {shown(kind)!r}; an answer consists of plain files.", name)
     if block[157]:
-        raise Refused("link", f"{name} is a plain file, yet names the target of a link.", name)
+        raise Refused("link", f"{name} is no link, yet names the target of one.", name)
     mode = _octal(block[100:108])
     folder = kind == b"5"
     if mode is None or (mode & 0o7000 and not folder):
-        raise Refused("mode", f"{name} has the mode {shown(block[100:108])!r}; plain files have 644.", name)
+        raise Refused("mode", f"{name} has the mode '{_told(block[100:108])}'; plain files have 644.", name)
     if folder and size:
-        raise Refused("size", f"The folder {name} has a size of {size} bytes.", name)
+        raise Refused("size", f"The folder {name} has a size, {size}; folders have none.", name)
     if not folder and raw.endswith(b"/"):
         raise Refused("name", f"{name} is a file with the name of a folder.", name)
     return Member(_parts(raw.removesuffix(b"/") if folder else raw, name), offset, size, folder)

@@ -90,8 +90,10 @@ def build(
 def _numbered(videos: list[Path], options: Options) -> tuple[dict[str, Path], dict[str, Path]]:
     """Training and test clips by the numbers they get: 00, 01, ..., the test clips last."""
     sources = [path for video in videos for path in _films(video)]
-    if len(set(sources)) < len(sources):
-        raise UsageError("A video is named twice; a clip must not be in the training data and in the test.")
+    if twice := _twice(sources):
+        one, other = twice
+        what = f"A video is named twice, as {one} and {other}" if one != other else f"The video {one} is named twice"
+        raise UsageError(f"{what}; a clip must not be in the training data and in the test.")
     count = max(1, len(sources) // 10) if options.test is None else options.test
     if not 1 <= count <= len(sources):
         raise UsageError(f"{count} test clips cannot be taken from {len(sources)} videos; give --test 1 or more.")
@@ -100,6 +102,26 @@ def _numbered(videos: list[Path], options: Options) -> tuple[dict[str, Path], di
     named = {f"{number:0{digits}d}": source for number, source in enumerate(sources)}
     cut = len(sources) - count
     return dict(islice(named.items(), cut)), dict(islice(named.items(), cut, None))
+
+
+def _twice(sources: list[Path]) -> tuple[Path, Path] | None:
+    """Two of the paths that lead to the same bytes, by another name, a link or as a copy; None where there are none."""
+    sizes: dict[int, list[Path]] = {}
+    for source in sources:
+        if source.is_file():  # else it is refused when it is read
+            sizes.setdefault(source.stat().st_size, []).append(source)
+    for alike in sizes.values():
+        known: dict[str, Path] = {}
+        for source in alike if len(alike) > 1 else ():
+            try:
+                with source.open("rb") as file:
+                    digest = hashlib.file_digest(file, "sha256").hexdigest()
+            except OSError as error:
+                raise InputError(f"{str(source)!r} cannot be read: {error.strerror or error}.") from error
+            if digest in known:
+                return known[digest], source
+            known[digest] = source
+    return None
 
 
 def _films(path: Path) -> list[Path]:

@@ -104,8 +104,10 @@ class _Found:
 
     def notes(self) -> tuple[str, ...]:
         """What was tolerated."""
-        notes = [f"{self._aside} files of macOS were left aside."] if self._aside else []
-        notes += [f"All clips lie in the folder {top}/." for top in self._tops if top]
+        were = f"of macOS {'was' if self._aside == 1 else 'were'} left aside."
+        notes = [f"{_count(self._aside, 'file')} {were}"] if self._aside else []
+        if len(self._tops) == 1 and (top := next(iter(self._tops))):
+            notes.append(f"All clips lie in the folder {top}/.")
         return tuple(notes)
 
     def _answer(self, clip: Clip) -> Answer:
@@ -171,8 +173,13 @@ class _Found:
         elif frames and len(frames) < clip.frames:
             first = next(number for number in range(1, clip.frames + 1) if number not in frames)
             count = clip.frames - len(frames)
-            text = f"Of clip {clip.name} {count} frames of {clip.frames} are missing, the first is {first:04d}.png."
+            missing = f"{count} of {_count(clip.frames, 'frame')} {'is' if count == 1 else 'are'} missing"
+            text = f"Of clip {clip.name} {missing}, the first is {first:04d}.png."
             yield Problem("missing_frames", "", text)
+
+
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
 
 
 def _place(parts: Iterable[str], clips: dict[str, Clip]) -> tuple[Clip, int | None] | None:

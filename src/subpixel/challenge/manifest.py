@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import Self
 
-from subpixel.challenge.tables import filled
+from subpixel.challenge.tables import filled, reason
 from subpixel.errors import UsageError
 
 NAME = "manifest.json"
@@ -74,7 +74,7 @@ class Manifest:
         try:
             table = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:
-            raise UsageError(f"The manifest {str(file)!r} cannot be read: {error}.") from error
+            raise UsageError(f"The manifest {str(file)!r} cannot be read: {reason(error)}.") from error
         return filled(cls, table, f"Manifest {str(file)!r}")
 
     def text(self) -> str:

@@ -10,7 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import Self
 
-from subpixel.challenge.tables import filled
+from subpixel.challenge.tables import filled, reason
 from subpixel.errors import UsageError
 
 DEFAULT = "contest2020"
@@ -218,4 +218,4 @@ def read_text(source: str | Path = DEFAULT) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
-        raise UsageError(f"Rules {str(source)!r} cannot be read: {error}.") from error
+        raise UsageError(f"Rules {str(source)!r} cannot be read: {reason(error)}.") from error

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -21,6 +23,7 @@ from subpixel.metrics import SquaredError, finite
 SCHEMA_VERSION = 1
 Tell = Callable[[str, int, int], None]
 _NOTHING = SquaredError()
+_PIECE = 1 << 20
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -93,19 +96,16 @@ def judge(
 ) -> Verdict:
     """Check an answer whole, every picture decoded, and score it where there is a truth.
 
-    tar: a file of any origin. truth: the folder that `dataset.build` made. Whether the answer is valid, and its
-    problems, are the same with and without it. progress: called with clip, frames done, frames. All that is wrong with
-    the archive and its names is told at once, then the first thing in each clip.
+    tar: a file of any origin, or a pipe, which is kept in a temporary file. truth: the folder that `dataset.build`
+    made. Whether the answer is valid, and its problems, are the same with and without it. progress: called with clip,
+    frames done, frames. All that is wrong with the archive and its names is told at once, then the first thing in each
+    clip.
 
     Raises InputError if the file cannot be opened, UsageError for a truth that does not fit the manifest, and
     `decoding.Fault` if the machine fails, which says nothing of the answer.
     """
     originals = None if truth is None else Truth.open(truth, manifest)
-    try:
-        file = Path(tar).open("rb")  # noqa: SIM115
-    except OSError as error:
-        raise InputError(f"{str(tar)!r} cannot be read: {error.strerror}.") from error
-    with file:
+    with _opened(tar, rules.limits.archive_bytes) as file:
         contents = check(file, manifest, rules)
         problems, notes = list(contents.problems), list(contents.notes)
         clips: list[ClipScore] = []
@@ -120,6 +120,27 @@ def judge(
     return Verdict(
         manifest.round, rules.scorer, tuple(problems), () if problems else tuple(clips), version, tuple(notes)
     )
+
+
+@contextlib.contextmanager
+def _opened(tar: str | Path, largest: int) -> Iterator[BinaryIO]:
+    """The archive as a file that can be read by position, which the decoder does: what comes by a pipe is kept so long,
+    up to the byte by which it is too large.
+    """
+    with contextlib.ExitStack() as stack:
+        try:
+            file: BinaryIO = stack.enter_context(Path(tar).open("rb"))
+            if not file.seekable():
+                kept = stack.enter_context(tempfile.TemporaryFile())
+                left = largest + 1
+                while left and (part := file.read(min(left, _PIECE))):
+                    kept.write(part)
+                    left -= len(part)
+                kept.seek(0)
+                file = cast(BinaryIO, kept)
+        except OSError as error:
+            raise InputError(f"{str(tar)!r} cannot be read: {error.strerror}.") from error
+        yield file
 
 
 def _score(file: BinaryIO, answer: Answer, rules: Rules, truth: Truth | None, progress: Tell | None) -> ClipScore:

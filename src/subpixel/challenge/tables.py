@@ -44,6 +44,11 @@ def filled(cls: type[T], table: Any, origin: str) -> T:
         raise UsageError(f"{origin}: {error}") from error
 
 
+def reason(error: Exception) -> str:
+    """Why a file could not be read, without its name, which the sentence has."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def _value(hint: Any, value: Any, origin: str) -> Any:
     """A value of the type that a field declares; raises UsageError for another."""
     if isinstance(hint, types.UnionType):

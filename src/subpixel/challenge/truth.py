@@ -32,7 +32,9 @@ class Truth:
             listing = (folder / NAME).read_bytes()
             sizes = {clip.name: (folder / f"{clip.name}.rgb").stat().st_size for clip in manifest.clips}
         except OSError as error:
-            raise UsageError(f"{folder} does not hold the truth of these clips: {error}.") from error
+            raise UsageError(
+                f"{folder} does not hold the truth of these clips: {error.filename}: {error.strerror}."
+            ) from error
         for clip in manifest.clips:
             if sizes[clip.name] != clip.frames * clip.picture_bytes:
                 raise UsageError(

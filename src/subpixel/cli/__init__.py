@@ -96,6 +96,9 @@ app.add_typer(clips.clips, name="clips")
 app.add_typer(challenge.challenge, name="challenge")
 
 
+_DATABASE = "See that it runs and DATABASE_URL is right, and `subpixel challenge manage migrate` its tables."
+
+
 def main() -> None:
     """Run the command and end the process with the exit code of what happened."""
     try:
@@ -113,6 +116,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("SUBPIXEL_TRACEBACK"):
             raise
+        if type(error).__module__ == "django.db.utils":  # which is not imported for the sake of its name
+            said = str(error).partition("\n")[0].rstrip(". ")
+            _fail(f"The site's database does not do what it should: {said}. {_DATABASE}", 1)
         what = f"{type(error).__name__}: {error}".rstrip(": ")
         _fail(f"Unexpected {what}. Report it with the output of `subpixel doctor`; SUBPIXEL_TRACEBACK=1 shows more.", 1)
 

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 challenge = typer.Typer(help="Hold a contest in restoring video, and take part in one.", no_args_is_help=True)
 
-Answer = Annotated[Path, typer.Argument(metavar="ANSWER.tar", help="A hand-in, made by `challenge pack` or tar.")]
+Answer = Annotated[
+    Path, typer.Argument(metavar="ANSWER.tar", help="A hand-in, made by `challenge pack` or tar; - for a pipe.")
+]
 Data = Annotated[
     Path, typer.Option("--data", metavar="FOLDER", help="The contest's data: manifest.json and rules.toml.")
 ]
@@ -55,7 +57,8 @@ def dataset(
     with _telling() as tell:
         manifest = build(videos, output, options, progress=tell)
     frames = sum(clip.frames for clip in manifest.clips)
-    print(f"{output}/public: for everyone; {len(manifest.clips)} test clips of {frames} frames, round {manifest.round}")
+    counts = f"{_count(len(manifest.clips), 'test clip')} of {_count(frames, 'frame')}"
+    print(f"{output}/public: for everyone; {counts}, round {manifest.round}")
     print(f"{output}/truth: for the organisers only")
 
 
@@ -103,7 +106,7 @@ def _judge(answer: Path, data: Path, truth: Path | None, output: Path | None, as
 
     manifest, rules = _contest(data)
     with _telling() as tell:
-        verdict = judge(answer, manifest, rules, truth, progress=tell)
+        verdict = judge("/dev/stdin" if str(answer) == "-" else answer, manifest, rules, truth, progress=tell)
     text = json.dumps(verdict.as_dict(), allow_nan=False)
     if output:
         try:
@@ -116,11 +119,15 @@ def _judge(answer: Path, data: Path, truth: Path | None, output: Path | None, as
         raise InputError(f"{answer} is not valid: {count} problem{'s' if count > 1 else ''}.")
 
 
+def _count(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"
+
+
 def _shown(answer: Path, verdict: Verdict, decimals: int) -> str:
     lines = [*map(str, verdict.problems), *(f"note: {note}" for note in verdict.notes)]
     if verdict.valid:
-        frames = sum(clip.frames for clip in verdict.clips)
-        lines.append(f"{answer} is valid: {len(verdict.clips)} clips, {frames} frames.")
+        clips, frames = len(verdict.clips), sum(clip.frames for clip in verdict.clips)
+        lines.append(f"{answer} is valid: {_count(clips, 'clip')}, {_count(frames, 'frame')}.")
         if not all(clip.locked for clip in verdict.clips):
             lines.append("note: on this machine the decoder could not be kept from files and network.")
     if verdict.valid and verdict.error.n:

@@ -29,7 +29,7 @@ def publish(
     folder: Folder = None,
 ) -> None:
     """Give a round its data, and hand their baseline in; or a corrected truth, as another version of it."""
-    enter(folder)
+    enter(folder, begun=True)
     from subpixel.site.acts import publish as acts
     from subpixel.site.models import Contest, User
     from subpixel.site.refusals import Refusal
@@ -56,7 +56,7 @@ def backup(
     folder: Folder = None,
 ) -> None:
     """Back a running site up: tables of one moment, and the files that the folder does not have yet."""
-    enter(folder)
+    enter(folder, begun=True)
     from subpixel.site.operations import backups
 
     path, listing = backups.take(place, keep=keep, truths=truth)
@@ -98,7 +98,7 @@ def export(
     folder: Folder = None,
 ) -> None:
     """Write a running site as files that fit every database."""
-    enter(folder)
+    enter(folder, begun=True)
     from subpixel.site.operations import backups, bundle
 
     print(f"{target}: {_told(bundle.write(target, target / backups.SHARED, truths=truth))}")
@@ -121,7 +121,7 @@ def check(
     folder: Folder = None,
 ) -> None:
     """Inspect a site: audit trail, states, final boards, files, truths, and whether work goes on."""
-    enter(folder)
+    enter(folder, begun=True)
     from subpixel.site import health
     from subpixel.site.operations import inspection
 
@@ -139,7 +139,7 @@ def erase(
     folder: Folder = None,
 ) -> None:
     """Erase personal data for good; hand-ins and ranks stay. Without options, list who is due."""
-    enter(folder)
+    enter(folder, begun=True)
     from subpixel.site.acts import privacy
     from subpixel.site.models import User
     from subpixel.site.refusals import Refusal

@@ -61,7 +61,7 @@ def worker(
     import os
     import socket
 
-    enter(folder)
+    enter(folder, begun=True)
     from subpixel.site.serve import until_told
     from subpixel.site.worker import run
 
@@ -70,7 +70,7 @@ def worker(
 
 def chores(folder: Folder = None) -> None:
     """Send mails, look for lost work and forgotten uploads; once beside the processes that answer."""
-    enter(folder)
+    enter(folder, begun=True)
     from subpixel.site.chores import run
     from subpixel.site.serve import until_told
 
@@ -90,12 +90,17 @@ def manage(
     execute_from_command_line(["subpixel challenge manage", *(arguments or [])])
 
 
-def enter(folder: Path | None) -> None:
-    """Make this process one of the site of a folder, or of the environment. Raises UsageError where it cannot be."""
+def enter(folder: Path | None, *, begun: bool = False) -> None:
+    """Make this process one of the site of a folder, or of the environment. Raises UsageError where it cannot be.
+
+    begun: only of a site that is there already; a folder misspelt is not made a new one.
+    """
     _need_django()
     from subpixel.site import environment
     from subpixel.site.serve import setup
 
+    if begun:
+        environment.check_begun(folder)
     environment.adopt(folder)
     setup()
 

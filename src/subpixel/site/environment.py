@@ -16,6 +16,7 @@ from subpixel.errors import DiskError, UsageError
 
 PREFIX = "SUBPIXEL_"
 OTHERS = frozenset({"SUBPIXEL_TRACEBACK"})  # of the program, not of the site
+_TABLES = "site.sqlite3"
 LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
@@ -149,6 +150,13 @@ def adopt(folder: str | Path | None, url: str = "") -> None:
         os.environ[f"{PREFIX}URL"] = kept["url"]
 
 
+def check_begun(folder: str | Path | None) -> None:
+    """Raises UsageError for a folder without a site, where the site would have its database in it."""
+    given = folder or os.environ.get(f"{PREFIX}FOLDER")
+    if given and not os.environ.get("DATABASE_URL") and not (Path(given) / _TABLES).is_file():
+        raise UsageError(f"There is no site in the folder {given}; name the one that `subpixel challenge serve` made.")
+
+
 def forget() -> None:
     """Take every setting of a site out of the environment of this process."""
     for name in [name for name in os.environ if name in _names().values()]:
@@ -177,7 +185,7 @@ def database(site: Environment) -> dict[str, Any]:
             "timeout": 20,
             "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON;",
         }
-        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(site.folder / "site.sqlite3"), "OPTIONS": options}
+        return {"ENGINE": "django.db.backends.sqlite3", "NAME": str(site.folder / _TABLES), "OPTIONS": options}
     url = urllib.parse.urlsplit(site.database)
     if url.scheme not in ("postgres", "postgresql") or not url.path.strip("/"):
         raise UsageError("DATABASE_URL must be postgresql://USER:PASSWORD@HOST:PORT/NAME, or be left out for SQLite.")

@@ -75,7 +75,7 @@ class Submission(models.Model):
         ("cancelled", _("cancelled")),
         ("voided", _("voided")),
     ]
-    SLOTS: ClassVar = [("held", "held"), ("spent", "spent"), ("free", "free")]
+    SLOTS: ClassVar = [("held", _("held")), ("spent", _("spent")), ("free", _("free"))]
 
     team = models.ForeignKey(Team, models.PROTECT, related_name="submissions")
     round = models.ForeignKey(Round, models.PROTECT, related_name="submissions")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 
 import markdown as renderer  # type: ignore[import-untyped]
 import nh3
@@ -39,6 +39,12 @@ def _offset(local: datetime) -> str:
     minutes = int((local.utcoffset() or timedelta()).total_seconds()) // 60
     sign, (hours, rest) = "+" if minutes >= 0 else "−", divmod(abs(minutes), 60)
     return f"UTC{sign}{hours}" + (f":{rest:02}" if rest else "") if minutes else "UTC"
+
+
+@register.filter
+def day(at: date) -> str:
+    """A day as moments have it, in the contest's zone."""
+    return formats.date_format(timezone.localtime(at) if isinstance(at, datetime) else at, gettext("j M Y"))
 
 
 @register.filter
