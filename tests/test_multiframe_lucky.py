@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from astropy.io import fits
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -226,6 +227,15 @@ def test_half_a_planet_is_not_the_sharpest(body: Float) -> None:
         "with values that are no numbers",
         "burnt out",
     ]
+
+
+def test_a_first_frame_with_infinite_samples_is_left_out(surface: Float, tmp_path: Path) -> None:
+    frames = np.stack(list(skies.through_air(surface, 6)))
+    frames[0, 0, 0] = np.inf
+    fits.writeto(tmp_path / "a.fits", frames)
+    result = lucky(open_recording(tmp_path / "a.fits"))
+    assert result.verdicts[0].why == "with values that are no numbers"
+    assert np.isfinite(result.picture).all()
 
 
 def test_strangers_among_the_frames_are_left_out(surface: Float, tmp_path: Path) -> None:

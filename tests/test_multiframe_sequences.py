@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import struct
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -171,6 +172,25 @@ def test_fits_of_32_bits_are_counts(tmp_path: Path) -> None:
         fits.writeto(tmp_path / name, frames * factor)
         read = [picture for _, picture in open_recording(tmp_path / name).read()]
         np.testing.assert_allclose(np.stack(read), frames * factor / np.float32(white), rtol=1e-6)
+
+
+@pytest.mark.parametrize("write", [cube, pages])
+def test_warnings_of_the_reader_are_not_the_files(tmp_path: Path, write: Callable[[Path, Array], None]) -> None:
+    path = tmp_path / ("a.fits" if write is cube else "a.tif")
+    write(path, noise((3, 16, 16)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for _ in open_recording(path).read():
+            warnings.warn("mine", UserWarning, stacklevel=1)  # an exception where the file's strictness leaks
+
+
+def test_infinite_samples_of_fits_do_not_scale_the_others(tmp_path: Path) -> None:
+    stack = noise((4, 16, 16)).astype(np.float32) / 255
+    stack[0, 0, 0] = np.inf
+    fits.writeto(tmp_path / "a.fits", stack)
+    (_, first), (_, second), *_ = open_recording(tmp_path / "a.fits").read()
+    assert np.isinf(first[0, 0])
+    np.testing.assert_allclose(second, stack[1])
 
 
 def test_fits_files_of_a_folder_are_frames(tmp_path: Path) -> None:

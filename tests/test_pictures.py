@@ -1,3 +1,4 @@
+import importlib.util
 import struct
 from pathlib import Path
 
@@ -63,6 +64,13 @@ def test_jpeg_tells_exposure_and_is_turned(tmp_path: Path, order: str) -> None:
     (tmp_path / "a.jpg").write_bytes(data[:2] + b"\xff\xe1" + struct.pack(">H", len(tags) + 2) + tags + data[2:])
     found = pictures.load(tmp_path / "a.jpg")
     assert (found.exposure, found.iso, found.size) == (0.02, 400.0, (24, 8))
+
+
+@pytest.mark.skipif(importlib.util.find_spec("imagecodecs") is not None, reason="imagecodecs reads LZW")
+def test_tiff_by_a_codec_that_is_missing_says_which(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.tif"), (noise(16, 16) * 65535).astype(np.uint16))
+    with pytest.raises(InputError, match="is compressed by LZW, which cannot be read here; save it with ZIP"):
+        pictures.load(tmp_path / "a.tif")
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.tif"])

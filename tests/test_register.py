@@ -302,6 +302,8 @@ NOISE = np.random.default_rng(3).normal(0, 1, (2, 128, 128))
         (SMALL[:12], SMALL[:12], "The reference is 256x12 pixels; to be registered it must have 16 on each side"),
         (SMALL[None, None], SMALL[None, None], r"The reference has the shape \(1, 1, 256, 256\)"),
         (SMALL.astype(complex), SMALL, "The reference holds complex128"),
+        (None, SMALL, "The reference holds object"),
+        (SMALL, SMALL[0], r"The moving picture has the shape \(256,\)"),
     ],
 )  # fmt: skip
 def test_bad_pictures_get_one_sentence(reference: Any, moving: Any, message: str) -> None:

@@ -104,6 +104,7 @@ def lucky(recording: Recording, options: Options = Options(), *, tell: Tell | No
         )
     tell = tell or (lambda _stage, _done, _of: None)
     first = [picture for _, picture in itertools.islice(recording.read(range(FIRST)), FIRST)]
+    first = [picture for picture in first if np.isfinite(picture).all()] or first  # the others are left out later, too
     mode = guess_mode(first) if options.mode == "auto" else options.mode
     seen = look(_told(recording.read(), "looking", recording.count, tell), mode, first)
     usable = _usable(recording, seen, mode)

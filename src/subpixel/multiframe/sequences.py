@@ -183,14 +183,15 @@ def _tiff(path: Path, bayer: str) -> Recording:
     pattern = _pattern(bayer, "") if grey else ""
 
     def frames(wanted: Container[int] | None) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        with _readable(path, "TIFF"), tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(path) as file:
             for index in range(count):
                 if wanted is None or index in wanted:
                     yield index, file.pages[index].asarray()[..., *(() if grey else (slice(3),))]
 
     white = float(np.iinfo(kind).max) if kind.kind == "u" else 1.0
     said = f"TIFF, {count} pages, {kind}"
-    return Recording(shown(path), (shape[0], shape[1]), count, said, None, frames, _finisher(white, pattern))
+    guarded = _guarded(path, "TIFF", frames)
+    return Recording(shown(path), (shape[0], shape[1]), count, said, None, guarded, _finisher(white, pattern))
 
 
 def _fits(path: Path, bayer: str) -> Recording:
@@ -214,7 +215,7 @@ def _fits(path: Path, bayer: str) -> Recording:
     pattern = "" if colour else _pattern(bayer, str(header.get("BAYERPAT", "")).strip().upper())
 
     def frames(wanted: Container[int] | None) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        with _readable(path, "FITS"), open(path, "rb") as opened, fits.open(opened) as file:
+        with open(path, "rb") as opened, fits.open(opened) as file:
             for index in range(count):
                 if wanted is None or index in wanted:
                     place = (index,) * (len(shape) - 2 - colour)
@@ -224,7 +225,8 @@ def _fits(path: Path, bayer: str) -> Recording:
 
     said = f"FITS, {count} frame{'s' * (count != 1)}, {raw.dtype.name}" + (f", {pattern}" if pattern else "")
     finish = _finisher(_white(raw), pattern)
-    return Recording(shown(path), (shape[-2], shape[-1]), count, said, None, frames, finish)
+    guarded = _guarded(path, "FITS", frames)
+    return Recording(shown(path), (shape[-2], shape[-1]), count, said, None, guarded, finish)
 
 
 def _white(samples: npt.NDArray[Any]) -> float:
@@ -233,10 +235,27 @@ def _white(samples: npt.NDArray[Any]) -> float:
     if they go beyond it."""
     if samples.dtype.kind in "iu" and samples.dtype.itemsize <= 2:
         return float(np.iinfo(samples.dtype).max)
-    largest = float(np.nanmax(samples, initial=0))
+    largest = float(np.max(samples, initial=0, where=np.isfinite(samples)))
     # A power of two beyond 16 bits, so that the files of a folder are alike.
     beyond = float(2 ** math.ceil(math.log2(max(largest, 1))))
     return next((peak for peak in (1.0, 255.0, 65535.0) if largest <= 1.5 * peak), beyond)
+
+
+def _guarded(
+    path: Path, kind: str, read: Callable[[Container[int] | None], Iterator[tuple[int, npt.NDArray[Any]]]]
+) -> Callable[[Container[int] | None], Iterator[tuple[int, npt.NDArray[Any]]]]:
+    """`read` under `_readable` while it reads, not while its reader works: warnings of others are not of this file."""
+
+    def frames(wanted: Container[int] | None) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+        found = read(wanted)
+        while True:
+            with _readable(path, kind):
+                frame = next(found, None)
+            if frame is None:
+                return
+            yield frame
+
+    return frames
 
 
 @contextlib.contextmanager

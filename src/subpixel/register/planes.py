@@ -67,7 +67,7 @@ def checked_mask(mask: Array | None, reference: Array) -> Array | None:
 
 def same_size(reference: Array, moving: Array) -> None:
     """Raises InputError for pictures of different sizes."""
-    if np.shape(reference)[:2] != np.shape(moving)[:2]:
+    if min(np.ndim(reference), np.ndim(moving)) >= 2 and np.shape(reference)[:2] != np.shape(moving)[:2]:
         sizes = [f"{np.shape(picture)[1]}x{np.shape(picture)[0]}" for picture in (reference, moving)]
         raise InputError(f"The reference is {sizes[0]} pixels and the moving picture {sizes[1]}; they must be equal.")
 
