@@ -146,12 +146,6 @@ def _tiff(data: bytes, path: str | Path) -> npt.NDArray[Any]:
             if max(ends, default=0) > len(data):
                 raise ValueError("The last page goes beyond the end of the file.")
     except Exception as error:  # of a damaged file tifffile raises whatever its parser met
-        if "imagecodecs" in str(error):  # the package that tifffile leaves all but ZIP to
-            codec = tifffile.COMPRESSION(page.compression).name
-            raise InputError(
-                f"{shown(path)} is compressed by {codec}, which cannot be read here; save it with ZIP compression or "
-                "none, or install the package imagecodecs."
-            ) from error
         raise InputError(f"{shown(path)} is no TIFF picture that can be read, or it is damaged or cut off.") from error
     if planar:
         samples = np.moveaxis(samples, 0, -1)

@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import math
 import warnings
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from subpixel.video.source import IMAGES, check_size, images, shown
 
 Float = npt.NDArray[np.float32]
 Frames = Iterator[tuple[int, Float]]
+Reader = Callable[[Container[int] | None], Generator[tuple[int, npt.NDArray[Any]], None, None]]
 
 FITS = (".fit", ".fits", ".fts", ".fit.gz", ".fits.gz", ".fits.fz")
 
@@ -182,7 +183,7 @@ def _tiff(path: Path, bayer: str) -> Recording:
     check_size(shape[1], shape[0], path)
     pattern = _pattern(bayer, "") if grey else ""
 
-    def frames(wanted: Container[int] | None) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    def frames(wanted: Container[int] | None) -> Generator[tuple[int, npt.NDArray[Any]], None, None]:
         with tifffile.TiffFile(path) as file:
             for index in range(count):
                 if wanted is None or index in wanted:
@@ -214,7 +215,7 @@ def _fits(path: Path, bayer: str) -> Recording:
     upside_down = str(header.get("ROWORDER", "TOP-DOWN")).strip().upper() == "BOTTOM-UP"
     pattern = "" if colour else _pattern(bayer, str(header.get("BAYERPAT", "")).strip().upper())
 
-    def frames(wanted: Container[int] | None) -> Iterator[tuple[int, npt.NDArray[Any]]]:
+    def frames(wanted: Container[int] | None) -> Generator[tuple[int, npt.NDArray[Any]], None, None]:
         with open(path, "rb") as opened, fits.open(opened) as file:
             for index in range(count):
                 if wanted is None or index in wanted:
@@ -241,19 +242,17 @@ def _white(samples: npt.NDArray[Any]) -> float:
     return next((peak for peak in (1.0, 255.0, 65535.0) if largest <= 1.5 * peak), beyond)
 
 
-def _guarded(
-    path: Path, kind: str, read: Callable[[Container[int] | None], Iterator[tuple[int, npt.NDArray[Any]]]]
-) -> Callable[[Container[int] | None], Iterator[tuple[int, npt.NDArray[Any]]]]:
+def _guarded(path: Path, kind: str, read: Reader) -> Reader:
     """`read` under `_readable` while it reads, not while its reader works: warnings of others are not of this file."""
 
-    def frames(wanted: Container[int] | None) -> Iterator[tuple[int, npt.NDArray[Any]]]:
-        found = read(wanted)
-        while True:
-            with _readable(path, kind):
-                frame = next(found, None)
-            if frame is None:
-                return
-            yield frame
+    def frames(wanted: Container[int] | None) -> Generator[tuple[int, npt.NDArray[Any]], None, None]:
+        with contextlib.closing(read(wanted)) as found:
+            while True:
+                with _readable(path, kind):
+                    frame = next(found, None)
+                if frame is None:
+                    return
+                yield frame
 
     return frames
 
