@@ -34,8 +34,9 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     cut(samples / "bunny.mp4", folder / "clip.mp4", "-t", "0.5", "-c", "copy", "-c:v", "libx264", "-crf", "21")
     cut(samples / "bunny-original.webm", folder / "original.webm", "-c", "copy", "-t", "0.5")
     (folder / "clips").mkdir()
-    for name in ("one.mp4", "two.mp4"):
-        shutil.copy(folder / "clip.mp4", folder / "clips" / name)
+    shutil.copy(folder / "clip.mp4", folder / "clips" / "one.mp4")
+    other = "-ss", "1", "-t", "0.5", "-c", "copy", "-c:v", "libx264", "-crf", "21"
+    cut(samples / "bunny.mp4", folder / "clips" / "two.mp4", *other)
     return folder
 
 

@@ -54,7 +54,8 @@ def build(
             ray=ray,
             tell=tell,
         )
-    print(f"{output}: {built.clips} clips ({built.made} new), {built.frames} frames, {built.bytes / 1e6:.1f} MB")
+    counts = f"{built.clips} clip{'s' * (built.clips != 1)} ({built.made} new)"
+    print(f"{output}: {counts}, {built.frames} frames, {built.bytes / 1e6:.1f} MB")
     if built.failed:
         for name, reason in built.failed.items():
             print(f"failed: {name}: {reason}", file=sys.stderr)

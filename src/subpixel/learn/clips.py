@@ -122,16 +122,18 @@ def build(
         useful = (source for source in found if source.label in scanned)
         plans = [p for s in useful for p in _plans(s, *scanned[s.label], scale, seed, variants, shots)]
         missing = [plan for plan in plans if not _is_made(store, plan)]
+        made = len(missing)
         for done, (plan, problem) in enumerate(each(functools.partial(_make, store), missing, jobs=jobs, ray=ray), 1):
             if problem:
                 failed[plan.source.path.name] = problem
+                made -= 1
             if tell:
                 tell(plan.name, done, len(missing))
         if failed and not any(store.glob("*/clip.json")):
             raise InputError(" ".join(failed[name] for name in sorted(failed)))
         held = write_manifest(store, known["split"])["clips"].values()
     size = sum(math.prod(a["shape"]) * np.dtype(a["dtype"]).itemsize for c in held for a in c["arrays"].values())
-    return Built(len(held), sum(c["frames"] for c in held), size, len(missing), dict(sorted(failed.items())))
+    return Built(len(held), sum(c["frames"] for c in held), size, made, dict(sorted(failed.items())))
 
 
 def split(store: Path, validation: float, seed: int = 0) -> None:
