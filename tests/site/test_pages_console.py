@@ -43,12 +43,15 @@ def test_pause_needs_a_reason_and_stops_hand_ins(made: Made) -> None:
     assert "Hand-ins are taken again." in told(organiser.post(f"{path}resume/", {"reason": "light"}))
 
 
+def test_a_round_without_data_says_how_to_publish_them(made: Made) -> None:
+    page = client(made.organiser).get(f"/c/{made.contest(data=False).slug}/organise/rounds/1/")
+    assert "There are no data yet; publish them with subpixel challenge publish" in text(page)
+
+
 def test_round_is_moved_in_the_contests_time(made: Made, clock: Clock) -> None:
     round_ = made.round()
     organiser = client(made.organiser)
     path = f"/c/{round_.contest.slug}/organise/rounds/1/"
-    if not round_.truth_id:
-        assert "There are no data yet; publish them with subpixel challenge publish" in text(organiser.get(path))
     end = (clock() + timedelta(hours=2)).astimezone(ZoneInfo("Asia/Shanghai"))
     page = organiser.get(path).content.decode()
     assert 'name="opens" value="2030-05-14T20:00"' in page
