@@ -55,6 +55,7 @@ RUNS: dict[str, dict[str, dict[str, Any]]] = {
         "no quantisers": {"options": {"qp": False}},
         "no frame types": {"options": {"kinds": False}},
         "no vectors": {"options": {"motion": False}},
+        "no features of the frame before": {"options": {"recall": False}},
         "no state of the last good frame": {"options": {"key": False}},
         "no backward pass": {"options": {"backward": False}},
     },

@@ -166,6 +166,28 @@ def test_best_begins_with_a_trained_fast(store: Path, tmp_path: Path) -> None:
     assert all(torch.equal(a, b) for a, b in pairs)
 
 
+def test_a_run_begins_from_several_and_leaves_some_layers_fresh(store: Path, tmp_path: Path) -> None:
+    """What a second stage is begun from: `fast`, and a run without a first stage whose last layers are of no use."""
+    shape = {"name": "best", "channels": 8, "blocks": 1, "backward": False, "recall": False, "key": False}
+    fast = train(recipe(store, {"steps": 3}, network={"name": "fast"}), tmp_path / "fast")
+    plain = train(recipe(store, {"steps": 3}, network={**shape, "first": False}), tmp_path / "plain")
+    keys = {"init": [str(tmp_path / "plain"), str(tmp_path / "fast")], "fresh": "heads."}
+    asked = recipe(store, {"steps": 3, "frozen": "first."}, network=shape, **keys)
+    begun, seeded = state.start(asked, ALONE.device).average, dict(state.build(asked).named_parameters())
+    assert torch.equal(begun["first.to_luma.weight"], fast.average["to_luma.weight"])
+    assert torch.equal(begun["blocks.0.one.weight"], plain.average["blocks.0.one.weight"])
+    read = plain.average["into.weight"].shape[1]  # the first stage's picture and state come last
+    assert begun["into.weight"].shape[1] == read + 8 + 16
+    assert torch.equal(begun["into.weight"][:, :read], plain.average["into.weight"])
+    assert not begun["into.weight"][:, read:].any()
+    assert torch.equal(begun["heads.to_luma.weight"], seeded["heads.to_luma.weight"])
+    assert not torch.equal(begun["heads.to_luma.weight"], plain.average["heads.to_luma.weight"])
+    train(asked, tmp_path / "best")
+    assert train(recipes.load(tmp_path / "best" / "recipe.toml"), tmp_path / "best").step == 3
+    with pytest.raises(UsageError, match=r"fresh = 'tails\.' fits no layers; the network's are blocks, first, flow, "):
+        state.start(dataclasses.replace(asked, fresh="tails."), ALONE.device)
+
+
 CUT = {"report": 20, "validation": {"every": 60, "first": 3}}
 CUT_STAGES = ({"steps": 90, "long": 0.3, "long_frames": 12}, {"steps": 70, "loss": "mse", "space": "rgb"})
 

@@ -48,6 +48,8 @@ NETWORKS: list[Any] = [
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, motion=False, key=False)),
     Best(BestOptions(channels=16, blocks=1, backward=False, qp=False)),
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, first=False)),
+    Best(BestOptions(channels=16, blocks=1, backward=False, recall=False)),
+    Best(BestOptions(channels=16, blocks=1, backward=False, recall=False, key=False)),
     Frvsr(FrvsrOptions(scale=3, blocks=1, channels=8, flow_channels=4)),
     Frvsr(FrvsrOptions(blocks=1, channels=8, flow_channels=4)),
     UNet(UNetOptions(scale=3, channels=4)),

@@ -17,7 +17,9 @@ def train(
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder of the run; continued where it is.")] = None,
     store: Annotated[list[Path] | None, typer.Option(metavar="STORE", help="Training pairs; repeatable.")] = None,
     validation: Annotated[Path | None, typer.Option(metavar="DIR", help="A store, or a folder of films.")] = None,
-    init: Annotated[str | None, typer.Option(metavar="RUN|NAME", help="Network whose weights to start from.")] = None,
+    init: Annotated[
+        list[str] | None, typer.Option(metavar="RUN|NAME", help="Network whose weights to start from; repeatable.")
+    ] = None,
     teacher: Annotated[str | None, typer.Option(metavar="RUN|NAME", help="Network to distil from.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Of the processor; 0 for as many as torch chooses.")] = 0,
@@ -36,7 +38,7 @@ def train(
         out=out,
         store=store or (),
         validation=validation,
-        init=init,
+        init=init or (),
         teacher=teacher,
         device=device,
         threads=threads,

@@ -85,10 +85,10 @@ def _teacher(recipe: Recipe, device: torch.device) -> Any:
 
 
 def prepare(net: Any, means: Means) -> None:
-    """Lay out and compile the network for its device, in place; on a CPU it stays as it is."""
+    """Lay out and, for a GPU, compile the network, in place: channels last, which saves up to a third of a step."""
+    net.to(memory_format=torch.channels_last)
     if means.team.device.type != "cuda":
         return
-    net.to(memory_format=torch.channels_last)
     if means.recipe.compile and _can_compile():
         # One frame at a time: a whole window unrolled would take minutes to compile.
         for name in ("step", "back", "_step", "_back"):

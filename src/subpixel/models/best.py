@@ -31,8 +31,8 @@ class BestOptions:
 
     channels: of its features; blocks, back_blocks: residual blocks of the forward and backward pass; groups: of
     features warped by flows of their own. first: begin with the picture of a `fast` network, else with the bicubic one.
-    qp, kinds, motion: which of the codec's hints it reads; key: keep the state of the last I or P frame. backward: look
-    ahead by a backward pass.
+    qp, kinds, motion: which of the codec's hints it reads. recall: hand on the features of the frame before; key: keep
+    those of the last I or P frame. backward: look ahead by a backward pass.
     """
 
     scale: int = 4
@@ -45,6 +45,7 @@ class BestOptions:
     qp: bool = True
     kinds: bool = True
     motion: bool = True
+    recall: bool = True
     key: bool = True
     backward: bool = True
 
@@ -84,8 +85,7 @@ class Best(nn.Module):
 
     `back` runs from the last frame to the first and gives what each frame is told of its future (N, *later);
     `step` runs from the first to the last. The state holds the enlarged luma of the frame before (space to depth), the
-    first stage's state, the features of the frame before and, with `key`, those of the last I or P frame, all on the
-    LR grid.
+    first stage's state and, as `recall` and `key` ask, features of earlier frames, all on the LR grid.
     """
 
     FIRST = 8  # channels of the first stage's state on the LR grid
@@ -96,14 +96,15 @@ class Best(nn.Module):
         super().__init__()
         o = self.options = options
         seen = 3 + 2 + o.qp + 3 * o.kinds
-        self.flow = Flow(o.flow_channels, o.groups)
+        carries = o.recall or o.key or o.backward
+        self.flow = Flow(o.flow_channels, o.groups * carries)
         if o.backward:
             self.into_back = nn.Conv2d(seen + o.channels, o.channels, 3, padding=1)
             self.back_blocks = nn.Sequential(*(Residual(o.channels) for _ in range(o.back_blocks)))
             self.back_heads = Heads(o.channels, o.scale)
         if o.first:
             self.first = Fast(FastOptions(o.scale, qp=o.qp))
-        told = (1 + o.key + o.backward) * o.channels + (1 + o.first) * o.scale**2 + o.first * self.FIRST
+        told = (o.recall + o.key + o.backward) * o.channels + (1 + o.first) * o.scale**2 + o.first * self.FIRST
         self.into = nn.Conv2d(seen + told, o.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(Residual(o.channels) for _ in range(o.blocks)))
         self.heads = Heads(o.channels, o.scale)
@@ -119,7 +120,7 @@ class Best(nn.Module):
     def state(self) -> tuple[int, int]:
         """Channels of the state, on the LR grid."""
         o = self.options
-        return o.scale**2 + self.FIRST * o.first + o.channels * (1 + o.key), 1
+        return o.scale**2 + self.FIRST * o.first + o.channels * (o.recall + o.key), 1
 
     @property
     def later(self) -> tuple[int, int] | None:
@@ -158,7 +159,9 @@ class Best(nn.Module):
             vectors = (codec[:, -2:] if there else codec[:, -4:-2]) * CELLS
         here, other = (F.pixel_unshuffle(y[:, t : t + 1] - 0.5, 2) for t in (1, there))
         flow, flows = self.flow(here, other, vectors)
-        return warp_groups(planes, double(flows, planes)).to(planes.dtype), flow
+        if planes.shape[1]:
+            planes = warp_groups(planes, double(flows, planes)).to(planes.dtype)
+        return planes, flow
 
     def back(self, y: Tensor, uv: Tensor, codec: Tensor, later: Tensor) -> Tensor:
         """What the frame before is told, from this frame and what it is told itself; see the class."""
@@ -181,7 +184,7 @@ class Best(nn.Module):
     ) -> tuple[Picture, Picture, Tensor, Tensor]:
         """The picture, the one it began with, the next state, the flow to the frame before."""
         o = self.options
-        luma, own, past = torch.split(state, [o.scale**2, o.first * self.FIRST, o.channels * (1 + o.key)], 1)
+        luma, own, past = torch.split(state, [o.scale**2, o.first * self.FIRST, o.channels * (o.recall + o.key)], 1)
         past, flow = self._warped(y, codec, past, 0)
         base, own = self._base(y, uv, codec, own)
         told = [] if later is None else [later]
@@ -190,11 +193,11 @@ class Best(nn.Module):
         features = self.blocks(torch.relu(self.into(torch.cat([self._seen(y, uv, codec), past, *told], 1))))
         luma, chroma = self._added(self.heads(features), base)
         # The first frame's past is zeros, so that what is fed back must be zero in the mean as well.
-        following = [F.pixel_unshuffle(luma - 0.5, o.scale), own, features]
+        following = [F.pixel_unshuffle(luma - 0.5, o.scale), own] + [features] * o.recall
         if o.key:
             poor = codec[:, o.qp + 2 : o.qp + 3] if o.kinds else torch.zeros_like(uv[:, :1])  # ones on B frames
             poor = F.interpolate(poor, scale_factor=2.0, mode="nearest")
-            following.append(poor * past[:, o.channels :] + (1 - poor) * features)
+            following.append(poor * past[:, -o.channels :] + (1 - poor) * features)
         return (luma, chroma), base, torch.cat(following, 1), flow
 
     def _moved(self, luma: Tensor, flow: Tensor) -> Tensor:
