@@ -55,21 +55,21 @@ RUNS: dict[str, dict[str, dict[str, Any]]] = {
         "no quantisers": {"options": {"qp": False}},
         "no frame types": {"options": {"kinds": False}},
         "no vectors": {"options": {"motion": False}},
-        "no features of the frame before": {"options": {"recall": False}},
-        "no state of the last good frame": {"options": {"key": False}},
-        "no backward pass": {"options": {"backward": False}},
+        "features of the frame before too": {"options": {"recall": True}},
+        "those of the last good frame too": {"options": {"key": True}},
+        "a backward pass too": {"options": {"backward": True}},
     },
     "frvsr": {"base": {}, "seed": {"seed": 1}},
 }
 SHAPES = {
     "fast": {},
-    "best": {"channels": 16, "blocks": 4, "back_blocks": 2},
+    "best": {"blocks": 8, "first": False, "backward": False, "recall": False, "key": False},
     "frvsr": {"channels": 32, "blocks": 5, "flow_channels": 16},
 }
 STAGES = {
     "fast": {},
-    "best": {"warp": 0.05, "auxiliary": 0.1, "space": "rgb", "batch": 3, "crop": 56},
-    "frvsr": {"warp": 0.05},
+    "best": {"warp": 0.05, "auxiliary": 0.1, "batch": 3, "crop": 56},
+    "frvsr": {"warp": 0.05, "batch": 3, "crop": 56},
 }
 HINTS: dict[str, dict[str, Any]] = {
     "all hints": {},

@@ -11,7 +11,7 @@ import torch
 from pairs import write_pairs
 from subpixel import engines, models, weights
 from subpixel.cli import app
-from subpixel.errors import InputError, UsageError, VerificationError
+from subpixel.errors import DiskError, InputError, UsageError, VerificationError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state
 from subpixel.learn.export import export
@@ -124,3 +124,13 @@ def test_the_commands(store: Path, tmp_path: Path) -> None:
     (tmp_path / "about.json").write_text("{")
     with pytest.raises(InputError, match=r"about\.json is no JSON object \(.*\)"):
         CliRunner().invoke(app, [*ship, "--about", str(tmp_path / "about.json")], catch_exceptions=False)
+
+
+def test_names_and_folders_that_cannot_be(store: Path, tmp_path: Path) -> None:
+    trained(store, tmp_path / "run")
+    for name in ("", "a/b"):
+        with pytest.raises(UsageError, match=f"'{name}' is no name of a network; give one without folders"):
+            export(tmp_path / "run", name, tmp_path, {})
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match=r"The network .*mine-x4\.onnx cannot be written \(.*place by --folder"):
+        export(tmp_path / "run", "mine", tmp_path / "file" / "under", {})

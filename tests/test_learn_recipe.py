@@ -49,8 +49,8 @@ def test_a_recipe_is_what_its_file_says(tmp_path: Path) -> None:
         (stage(batch=True), r"stage 1: batch must be a whole number, not True"),
         (stage(rate="fast"), r"stage 1: rate must be a number, not 'fast'"),
         (changed(compile="yes"), r"r\.toml: compile must be true or false, not 'yes'"),
-        (changed(store=["a", 3]), r"r\.toml: store must be a list, each text in quotes, not \['a', 3\]"),
-        (changed(store=[]), r"r\.toml: store must be a list, each text in quotes, not \[\]"),
+        (changed(store=["a", 3]), r"r\.toml: store must be a list of one or more, each text in quotes, not \['a', 3\]"),
+        (changed(store=[]), r"r\.toml: store must be a list of one or more, each text in quotes, not \[\]"),
         (stage(batch=0), r"stage 1: batch must be from 1 to 4096, not 0"),
         (stage(drop_state=1.5), r"stage 1: drop_state must be from 0 to 1, not 1\.5"),
         (stage(rate=float("nan")), r"stage 1: rate must be from 1e-12 to 1000, not nan"),
@@ -66,6 +66,12 @@ def test_a_recipe_is_what_its_file_says(tmp_path: Path) -> None:
         (changed(stages=[]), r"stages must be given as \[\[stages\]\], not \[\]"),
         (changed(stages=[3]), r"stage 1 must be a table of keys and values, not 3"),
         (changed(stages=[{"batch": 2}]), r"stage 1: steps is missing; add steps = \.\.\."),
+        (
+            changed(network={"name": "fast", "unshuffle": 3}),
+            r"\[network\]: unshuffle must be 2, or 1 for an even scale",
+        ),
+        (changed(network={"name": "fast", "unshuffle": 1, "scale": 3}), r"unshuffle must be 2, or 1 for an even scale"),
+        (changed(network={"name": "best", "groups": 3}), r"channels must be a multiple of groups \(3\), not 32"),
         (changed(validation="v"), r"validation must be given as \[validation\], not 'v'"),
     ],
 )
@@ -83,7 +89,12 @@ def test_files_that_are_no_recipes(tmp_path: Path) -> None:
 
 
 def test_what_is_written_down_reads_back_alike(tmp_path: Path) -> None:
-    recipe = recipes.parse(changed(store=["a b", 'quo"te'], out="ü", average=0.9999, compile=False), "r.toml")
+    assert recipes.parse(changed(init="a"), "r.toml").init == ("a",)
+    assert recipes.parse(changed(init=""), "r.toml").init == ()
+    recipe = recipes.parse(
+        changed(init=["a", "fast"], fresh="x.", store=["a b", 'quo"te'], out="ü", average=0.9999, compile=False),
+        "r.toml",
+    )
     (tmp_path / "r.toml").write_text(recipes.dump(recipe), encoding="utf-8")
     assert recipes.load(tmp_path / "r.toml") == recipe
 

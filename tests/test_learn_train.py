@@ -5,6 +5,7 @@ import itertools
 import json
 import math
 import os
+import re
 import signal
 import struct
 import subprocess
@@ -19,7 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from pairs import write_pairs
-from subpixel.errors import Interrupted, SubpixelError, UsageError
+from subpixel.errors import DiskError, InputError, Interrupted, SubpixelError, UsageError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state, step
 from subpixel.learn.recipe import Recipe, Stage
@@ -186,6 +187,31 @@ def test_a_run_begins_from_several_and_leaves_some_layers_fresh(store: Path, tmp
     assert train(recipes.load(tmp_path / "best" / "recipe.toml"), tmp_path / "best").step == 3
     with pytest.raises(UsageError, match=r"fresh = 'tails\.' fits no layers; the network's are blocks, first, flow, "):
         state.start(dataclasses.replace(asked, fresh="tails."), ALONE.device)
+
+
+def test_a_wrong_name_of_what_to_validate_on_costs_no_step(store: Path, tmp_path: Path) -> None:
+    asked = recipe(store, {"steps": 3}, validation={"clips": str(tmp_path / "none")})
+    with pytest.raises(InputError, match="none holds no clips to validate on"):
+        train(asked, tmp_path / "run")
+    assert not (tmp_path / "run" / state.STATE).exists()
+
+
+def test_a_full_disk_keeps_the_last_state(store: Path, tmp_path: Path) -> None:
+    short = recipe(store, {"steps": 3})
+    train(short, tmp_path / "run")
+    longer = dataclasses.replace(short, stages=short.stages * 2, store=(str(store),))
+    (tmp_path / "r.toml").write_text(recipes.dump(longer))
+    command = [sys.executable, "-m", "subpixel.learn.train", str(tmp_path / "r.toml"), "--out", str(tmp_path / "run")]
+    limited = ["bash", "-c", 'ulimit -f 16; exec "$@"', "bash", *command]  # no file longer than 16 KB
+    done = subprocess.run(limited, capture_output=True, text=True, check=False)
+    assert done.returncode == DiskError.exit_code
+    assert re.search(
+        r"error: The run .*run cannot be written \(.*; make room, or choose another place by --out", done.stderr
+    )
+    assert train(longer, tmp_path / "run").step == 6
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match=r"The run .*file cannot be written \(.*File exists"):
+        train(short, tmp_path / "file")
 
 
 CUT = {"report": 20, "validation": {"every": 60, "first": 3}}

@@ -13,7 +13,7 @@ from conftest import MakeClip
 from pairs import write_pairs
 from subpixel import color, metrics, upsample, video
 from subpixel.degrade import Recipe, degrade
-from subpixel.errors import InputError
+from subpixel.errors import InputError, UsageError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state, validate
 from subpixel.learn.store import Store
@@ -78,6 +78,12 @@ def test_clips_set_apart_are_those_validated_on(tmp_path: Path) -> None:
     parts = {"clip0": "train", "clip1": "validation", "clip2": "train"}
     (held / "manifest.json").write_text(json.dumps({"clips": {k: {"part": v} for k, v in parts.items()}}))
     assert [clip.name for clip in validate.clips(held, 0, 4)] == ["clip1"]
+
+
+def test_a_store_of_another_scale(tmp_path: Path) -> None:
+    pairs = write_pairs(tmp_path / "store", scale=2, clips=1, frames=2)
+    with pytest.raises(UsageError, match="store holds pairs of scale 2 to validate on, the network is of scale 4"):
+        validate.clips(pairs, 0, 4)
 
 
 def test_nothing_to_validate_on(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from subpixel import engines, models, weights
-from subpixel.errors import VerificationError
+from subpixel.errors import UsageError, VerificationError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state
 
@@ -41,19 +41,23 @@ def export(run: Path, name: str, folder: Path, about: Mapping[str, Any]) -> weig
     """Write NAME-xS.onnx (of a bidirectional network also NAME-xS.back.onnx) and the card of a run's network.
 
     The weights are the best validated ones, see `state.load_weights`; `about` is added to the card.
-    Raises VerificationError where a file computes something else than torch does.
+    Raises UsageError for a name that is none, DiskError where the folder cannot be written, VerificationError where a
+    file computes something else than torch does.
     """
+    if not name or Path(name).name != name:
+        raise UsageError(f"{name!r} is no name of a network; give one without folders, which --folder is for.")
     net: Any = state.trained(run)
     net = net.fuse().eval()
     facts = models.describe(net)
-    folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"{name}-x{facts['scale']}.onnx"
-    card = {"name": name, **facts, "file": path.name, "sha256": write(net, "step", path)}
-    if facts["later"]:
-        back = path.with_suffix(".back.onnx")
-        card["back"] = {"file": back.name, "sha256": write(net, "back", back)}
-    card |= {"training": training(run), "licence": "Apache-2.0", **about}
-    path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
+    with state.writing(f"The network {path}", "--folder"):
+        folder.mkdir(parents=True, exist_ok=True)
+        card = {"name": name, **facts, "file": path.name, "sha256": write(net, "step", path)}
+        if facts["later"]:
+            back = path.with_suffix(".back.onnx")
+            card["back"] = {"file": back.name, "sha256": write(net, "back", back)}
+        card |= {"training": training(run), "licence": "Apache-2.0", **about}
+        path.with_suffix(".json").write_text(json.dumps(card, indent=1) + "\n")
     made = weights.check(weights.read_card(path.with_suffix(".json")))
     for part in ("step", "back") if facts["later"] else ("step",):
         agree(net, made, part)

@@ -240,7 +240,7 @@ def _check(key: str, value: Any, declared: str, origin: str) -> None:
     if declared.startswith("tuple["):
         kind = declared.removeprefix("tuple[").split(",")[0].rstrip("]")
         parts = value if isinstance(value, list) and value else [None]
-    many = "a list, each " if declared.startswith("tuple[") else ""
+    many = "a list of one or more, each " if declared.startswith("tuple[") else ""
     for part in parts:
         if not isinstance(part, _TYPES[kind]) or (isinstance(part, bool) and kind != "bool"):
             raise UsageError(f"{origin}: {key} must be {many}{_KINDS[kind]}, not {value!r}.")

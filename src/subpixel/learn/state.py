@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from subpixel import models, weights
-from subpixel.errors import InputError, UsageError, WeightsError
+from subpixel.errors import DiskError, InputError, UsageError, WeightsError
 from subpixel.learn import recipe as recipes
 from subpixel.learn.recipe import Recipe
 
@@ -122,6 +123,17 @@ def save_best(run: Run, folder: Path) -> None:
     """Keep the averaged weights as they are now as the best there have been."""
     facts = {"step": str(run.step), "psnr": repr(run.best)}
     write(folder / BEST, {f"average.{k}": v for k, v in run.average.items()}, facts)
+
+
+@contextlib.contextmanager
+def writing(what: str, option: str) -> Iterator[None]:
+    """Raise DiskError where `what` cannot be written; `option` names another place."""
+    try:
+        yield
+    except (OSError, SafetensorError) as error:
+        raise DiskError(
+            f"{what} cannot be written ({error}); make room, or choose another place by {option}."
+        ) from error
 
 
 def write(path: Path, tensors: Mapping[str, Tensor], facts: dict[str, str]) -> None:

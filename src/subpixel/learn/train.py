@@ -46,7 +46,7 @@ def train(
     loss is no longer a number.
     """
     began = time.monotonic()
-    with team(recipe.device) as ours:
+    with team(recipe.device) as ours, state.writing(f"The run {out}", "--out"):
         means = equip(recipe, ours)
         run = begin(recipe, out, ours)
         prepare(run.net, means)
@@ -64,10 +64,11 @@ def begin(recipe: Recipe, out: Path, ours: Team) -> Run:
     """The run in `out`, or a fresh one; its recipe is written there. Raises UsageError for a run of another recipe."""
     out.mkdir(parents=True, exist_ok=True)
     known = (out / state.STATE).exists()
+    if known:
+        _check_same(recipe, out)
     run = state.start(dataclasses.replace(recipe, init=(), fresh="") if known else recipe, ours.device)
     if known:
         state.load(run, out)
-        _check_same(recipe, out, run.step)
         rows = ours.rows(recipe.stages[recipe.at(run.step)[0]].batch)
         run.carry = {name: value[rows] for name, value in run.carry.items()}
     if ours.rank == 0:
@@ -77,11 +78,12 @@ def begin(recipe: Recipe, out: Path, ours: Team) -> Run:
     return run
 
 
-def _check_same(recipe: Recipe, out: Path, step: int) -> None:
+def _check_same(recipe: Recipe, out: Path) -> None:
     """Raise UsageError where the recipe is not the one that made the run in `out` what it is."""
     if not (out / state.RECIPE).exists():
         return
-    changed = recipes.continues(recipes.load(out / state.RECIPE), recipe, step)
+    _, facts = state.read(out / state.STATE)
+    changed = recipes.continues(recipes.load(out / state.RECIPE), recipe, int(facts["step"]))
     if changed:
         raise UsageError(f"{out} holds a run by another recipe ({'; '.join(changed)}); name another folder with --out.")
 
@@ -100,12 +102,14 @@ class Loop:
     save_seconds: float
     stop: threading.Event
     sums: dict[str, float] = dataclasses.field(default_factory=dict)
-    clips: list[validate.Clip] | None = None
+    clips: list[validate.Clip] = dataclasses.field(default_factory=list)
 
     def to_the_end(self) -> None:
         """Step, report, validate and save until the recipe or the time is over; see `train`."""
         run, recipe = self.run, self.means.recipe
         first = self.means.team.rank == 0
+        if recipe.validation.clips:
+            self.clips = self.to_validate(Path(recipe.validation.clips))
         saved = reported = time.monotonic()
         for window in windows(run, self.means):
             now = time.monotonic()
@@ -143,18 +147,21 @@ class Loop:
         self.sums = {}
         return now
 
+    def to_validate(self, folder: Path) -> list[validate.Clip]:
+        """The validation clips: looked for before the first step, so that a wrong name costs no training."""
+        recipe = self.means.recipe
+        clips = validate.clips(folder, recipe.validation.first, recipe.options.scale)
+        learnt = {clip.folder.resolve() for store in self.means.stores for clip in store.clips}
+        if any((folder / clip.name).resolve() in learnt for clip in clips):
+            self.say(f"{folder} holds clips that are trained on; `subpixel clips split` sets some apart.")
+        return clips
+
     def validate(self) -> None:
         """Restore and score the validation clips by the averaged weights; keep these where they are the best so far."""
         recipe, run, ours = self.means.recipe, self.run, self.means.team
-        if not recipe.validation.clips:
+        if not self.clips:
             return
         began = time.monotonic()
-        if self.clips is None:
-            folder = Path(recipe.validation.clips)
-            self.clips = validate.clips(folder, recipe.validation.first, recipe.options.scale)
-            learnt = {clip.folder.resolve() for store in self.means.stores for clip in store.clips}
-            if any((folder / clip.name).resolve() in learnt for clip in self.clips):
-                self.say(f"{folder} holds clips that are trained on; `subpixel clips split` sets some apart.")
         result = validate.validate(state.averaged(recipe, run), self.clips, recipe.options.scale, ours)
         better = result.rgb > run.best
         run.best = max(run.best, result.rgb)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from subpixel import color, metrics
-from subpixel.errors import InputError
+from subpixel.errors import InputError, UsageError
 from subpixel.frames import Frame
 from subpixel.learn.store import Clip as Pairs
 from subpixel.learn.store import Store
@@ -56,20 +56,25 @@ class Result:
 def clips(folder: Path, first: int, scale: int) -> list[Clip]:
     """The validation clips of a store (those set apart, if any are) or of a folder of films, degraded in memory.
 
-    first: how many frames of each, 0 for all. Raises InputError where there are none.
+    first: how many frames of each, 0 for all. Raises InputError where there are none, UsageError for a store of another
+    scale.
     """
     if any(folder.glob("*/clip.json")):
-        return _of_store(folder, first or None)
+        return _of_store(folder, first or None, scale)
     if not folder.is_dir() or not any(folder.iterdir()):
         raise InputError(f"{folder} holds no clips to validate on; name a store or a folder of films.")
     return [_of_film(path, first or None, scale) for path in sorted(folder.iterdir()) if path.is_file()]
 
 
-def _of_store(folder: Path, first: int | None) -> list[Clip]:
+def _of_store(folder: Path, first: int | None, scale: int) -> list[Clip]:
     try:
         store = Store(folder, part="validation")
     except InputError:
         store = Store(folder)
+    if store.scale != scale:
+        raise UsageError(
+            f"{folder} holds pairs of scale {store.scale} to validate on, the network is of scale {scale}."
+        )
 
     def one(clip: Pairs) -> Clip:
         def frames() -> tuple[list[Frame], list[Frame]]:

@@ -49,6 +49,10 @@ class BestOptions:
     key: bool = True
     backward: bool = True
 
+    def __post_init__(self) -> None:
+        if self.channels % self.groups:
+            raise ValueError(f"channels must be a multiple of groups ({self.groups}), not {self.channels}")
+
 
 class Residual(nn.Module):
     """x + conv(relu(conv(x))), begun near the identity (Lim et al., EDSR, CVPRW 2017)."""

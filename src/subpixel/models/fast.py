@@ -47,6 +47,8 @@ class FastOptions:
     motion: bool = False
 
     def __post_init__(self) -> None:
+        if self.unshuffle not in (1, 2) or (self.unshuffle == 1 and self.scale % 2):
+            raise ValueError(f"unshuffle must be 2, or 1 for an even scale, not {self.unshuffle}")
         if self.motion and self.unshuffle != 2:
             raise ValueError("motion = true needs unshuffle = 2, the grid of the codec's vectors")
 

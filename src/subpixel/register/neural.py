@@ -49,15 +49,8 @@ def _flow(reference: Array, moving: Array) -> Float32:
 
 @functools.cache
 def _flow_network() -> Any:
-    """The part of `best` that finds motion, from its ONNX file."""
-    import onnx
-    import torch
-
-    from subpixel.models.flow import Flow
+    """The part of `best` that finds motion."""
+    from subpixel import models
 
     best = weights.load("best", 4)
-    network = Flow(best.card["options"]["flow_channels"], best.card["options"]["groups"])
-    stored = {i.name.removeprefix("net.flow."): i for i in onnx.load(str(best.file())).graph.initializer}
-    arrays = {name: onnx.numpy_helper.to_array(stored[name]).copy() for name in network.state_dict()}
-    network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    return network.eval()
+    return models.network(best.path, best.card).flow.eval()
