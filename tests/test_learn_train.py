@@ -23,6 +23,7 @@ from pairs import write_pairs
 from subpixel.errors import DiskError, InputError, Interrupted, SubpixelError, UsageError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state, step
+from subpixel.learn.lock import alone
 from subpixel.learn.recipe import Recipe, Stage
 from subpixel.learn.store import Store
 from subpixel.learn.team import Team, team
@@ -194,6 +195,15 @@ def test_a_wrong_name_of_what_to_validate_on_costs_no_step(store: Path, tmp_path
     with pytest.raises(InputError, match="none holds no clips to validate on"):
         train(asked, tmp_path / "run")
     assert not (tmp_path / "run" / state.STATE).exists()
+
+
+def test_a_run_is_trained_by_one_process_at_a_time(store: Path, tmp_path: Path) -> None:
+    with (
+        alone(tmp_path, "training"),
+        pytest.raises(UsageError, match=r"Another process is training .*; wait for it, or name another folder"),
+    ):
+        train(recipe(store, {"steps": 3}), tmp_path)
+    assert train(recipe(store, {"steps": 3}), tmp_path).step == 3
 
 
 def test_a_full_disk_keeps_the_last_state(store: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ A clip appears whole or not at all, so a build can be killed at any moment and c
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -14,7 +13,6 @@ import json
 import math
 import os
 import shutil
-import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
@@ -30,6 +28,7 @@ from subpixel.errors import InputError, SubpixelError, UsageError
 from subpixel.frames import Frame
 from subpixel.learn import films, sources
 from subpixel.learn.films import Variant
+from subpixel.learn.lock import alone
 from subpixel.learn.scenes import photo_frames
 from subpixel.learn.sources import Shot, Source
 from subpixel.learn.spread import each
@@ -106,7 +105,8 @@ def build(
     found = sources.gather(given, root)
     failed: dict[str, str] = {}
     scanned: dict[str, tuple[str, list[Shot]]] = {}
-    with _alone(store):
+    with alone(store, "building"):
+        _rid_of_leftovers(store)
         known: dict[str, Any] = {"scale": scale, "split": None}
         if (store / MANIFEST).exists():
             known = read_manifest(store)
@@ -143,7 +143,8 @@ def split(store: Path, validation: float, seed: int = 0) -> None:
     sides. Clips that are built later are split the same way. Raises UsageError for a store of a single scene.
     """
     read_manifest(store)
-    with _alone(store):
+    with alone(store, "building"):
+        _rid_of_leftovers(store)
         write_manifest(store, {"validation": validation, "seed": seed} if validation else None)
 
 
@@ -280,25 +281,7 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-@contextlib.contextmanager
-def _alone(store: Path) -> Iterator[None]:
-    """The store for this process alone, made if needed, rid of what a killed build left."""
-    store.mkdir(parents=True, exist_ok=True)
-    if sys.platform == "win32":  # folders cannot be locked there
-        descriptor = -1
-    else:
-        import fcntl
-
-        descriptor = os.open(store, os.O_RDONLY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # freed by the system, even after kill -9
-        except BlockingIOError as error:
-            os.close(descriptor)
-            raise UsageError(f"Another process is building {store}; wait for it, or name another folder.") from error
+def _rid_of_leftovers(store: Path) -> None:
+    """Remove what a killed build left."""
     for left in store.glob(f".*{_PART}"):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
-    try:
-        yield
-    finally:
-        if descriptor >= 0:
-            os.close(descriptor)

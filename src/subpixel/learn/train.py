@@ -7,6 +7,7 @@ safetensors alone. RUN/state.safetensors holds everything that changes, RUN/reci
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import math
 import os
@@ -21,6 +22,7 @@ import torch
 from subpixel.errors import Interrupted, SubpixelError, UsageError
 from subpixel.learn import recipe as recipes
 from subpixel.learn import state, validate
+from subpixel.learn.lock import alone
 from subpixel.learn.log import Log, shown
 from subpixel.learn.recipe import Recipe
 from subpixel.learn.state import Run
@@ -46,7 +48,7 @@ def train(
     loss is no longer a number.
     """
     began = time.monotonic()
-    with team(recipe.device) as ours, state.writing(f"The run {out}", "--out"):
+    with team(recipe.device) as ours, state.writing(f"The run {out}", "--out"), _alone(out, ours):
         means = equip(recipe, ours)
         run = begin(recipe, out, ours)
         prepare(run.net, means)
@@ -58,6 +60,11 @@ def train(
             finally:
                 log.close()
     return run
+
+
+def _alone(out: Path, ours: Team) -> contextlib.AbstractContextManager[None]:
+    """The run's folder for this team alone; see `lock.alone`."""
+    return alone(out, "training") if ours.rank == 0 else contextlib.nullcontext()
 
 
 def begin(recipe: Recipe, out: Path, ours: Team) -> Run:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from subpixel.errors import SubpixelError, UsageError
 from subpixel.learn import recipe as recipes
+from subpixel.learn.lock import alone
 from subpixel.learn.megengine.state import OPTIONS
 from subpixel.learn.megengine.train import train
 from subpixel.stop import stoppable
@@ -33,8 +34,9 @@ def main(arguments: list[str] | None = None) -> None:
         recipe = dataclasses.replace(recipe, **paths)
         if not recipe.out:
             raise UsageError(f"{given.recipe} does not say where the run goes; add out = a folder, or --out.")
-        with stoppable(f"the state of at most {given.save_seconds:g} s ago is kept") as stop:
-            train(recipe, Path(recipe.out), seconds=given.seconds, save_seconds=given.save_seconds, stop=stop)
+        out = Path(recipe.out)
+        with alone(out, "training"), stoppable(f"the state of at most {given.save_seconds:g} s ago is kept") as stop:
+            train(recipe, out, seconds=given.seconds, save_seconds=given.save_seconds, stop=stop)
     except SubpixelError as error:
         print(f"error: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
