@@ -63,7 +63,7 @@ RUNS: dict[str, dict[str, dict[str, Any]]] = {
 }
 SHAPES = {
     "fast": {},
-    "best": {"blocks": 8, "first": False, "backward": False, "recall": False, "key": False},
+    "best": {"blocks": 8, "backward": False, "recall": False, "key": False},
     "frvsr": {"channels": 32, "blocks": 5, "flow_channels": 16},
 }
 STAGES = {

@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,38 +26,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pairs(tmp_path_factory.mktemp("pairs") / "store")
 
 
-def test_best_begins_with_a_trained_fast(store: Path, tmp_path: Path) -> None:
-    fast = train(recipe(store, {"steps": 3}, network={"name": "fast"}), tmp_path / "fast")
-    best = {"name": "best", "channels": 8, "groups": 2, "blocks": 1, "back_blocks": 1}
-    net: Any = state.start(recipe(store, {"steps": 3}, network=best, init=str(tmp_path / "fast")), ALONE.device).net
-    pairs = zip(net.first.parameters(), fast.average.values(), strict=True)
-    assert all(torch.equal(a, b) for a, b in pairs)
-
-
-def test_a_run_begins_from_several_and_leaves_some_layers_fresh(store: Path, tmp_path: Path) -> None:
-    """What a second stage is begun from: `fast`, and a run without a first stage whose last layers are of no use."""
-    shape = {"name": "best", "channels": 8, "blocks": 1, "backward": False, "recall": False, "key": False}
-    fast = train(recipe(store, {"steps": 3}, network={"name": "fast"}), tmp_path / "fast")
-    plain = train(recipe(store, {"steps": 3}, network={**shape, "first": False}), tmp_path / "plain")
-    keys = {"init": [str(tmp_path / "plain"), str(tmp_path / "fast")], "fresh": "heads."}
-    asked = recipe(store, {"steps": 3, "frozen": "first."}, network=shape, **keys)
-    begun, seeded = state.start(asked, ALONE.device).average, dict(state.build(asked).named_parameters())
-    assert torch.equal(begun["first.to_luma.weight"], fast.average["to_luma.weight"])
-    assert torch.equal(begun["blocks.0.one.weight"], plain.average["blocks.0.one.weight"])
-    read = plain.average["into.weight"].shape[1]  # the first stage's picture and state come last
-    assert begun["into.weight"].shape[1] == read + 8 + 16
-    assert torch.equal(begun["into.weight"][:, :read], plain.average["into.weight"])
-    assert not begun["into.weight"][:, read:].any()
-    assert torch.equal(begun["heads.to_luma.weight"], seeded["heads.to_luma.weight"])
-    assert not torch.equal(begun["heads.to_luma.weight"], plain.average["heads.to_luma.weight"])
-    train(asked, tmp_path / "best")
-    assert train(recipes.load(tmp_path / "best" / "recipe.toml"), tmp_path / "best").step == 3
-    with pytest.raises(UsageError, match=r"fresh = 'tails\.' fits no layers; the network's are blocks, first, flow, "):
-        state.start(dataclasses.replace(asked, fresh="tails."), ALONE.device)
-
-
 def test_a_run_begins_from_a_shipped_network(store: Path) -> None:
-    """By name: at first it computes what the network does, and a run of `best` takes `fast` as its first stage."""
+    """By name: at first it computes what the network does."""
     begun = state.start(recipe(store, {"steps": 3}, network={"name": "fast"}, init="fast"), ALONE.device)
     (pair,) = Store(store).sample(np.random.default_rng(2), batch=1, frames=3, crop=16, windows=1)
     feed = pair.y, pair.uv, pair.codec(("qp",)), torch.rand(1, 32, 8, 8)
@@ -66,8 +35,6 @@ def test_a_run_begins_from_a_shipped_network(store: Path) -> None:
         made, wanted = begun.net(*feed), state.exported("fast", 4, "teacher")(*feed)
     assert torch.allclose(made.luma, wanted.luma, atol=1e-5)
     assert torch.allclose(made.state, wanted.state, atol=1e-5)
-    large = state.start(recipe(store, {"steps": 3}, network={"name": "best"}, init="fast"), ALONE.device)
-    assert torch.equal(large.average["first.to_chroma.weight"], begun.average["to_chroma.weight"])
     with pytest.raises(SubpixelError, match="There is no network 'fats'; there are: best, fast"):
         state.start(recipe(store, {"steps": 3}, init="fats"), ALONE.device)
     with pytest.raises(SubpixelError, match="fast holds another kind of network; none of its layers fits"):

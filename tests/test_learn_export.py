@@ -94,7 +94,7 @@ def test_other_scales_start_from_the_weights_of_four(tmp_path: Path, store: Path
     assert torch.allclose(run.net.head.conv.weight, four.head.conv.weight, atol=1e-6)  # type: ignore[union-attr]
     made = export(tmp_path / "run", "tiny", tmp_path, {})
     assert (made.scale, made.path.name) == (scale, f"tiny-x{scale}.onnx")
-    assert made.card["training"]["init"] == ["four"]
+    assert made.card["training"]["init"] == "four"
 
 
 def test_a_run_without_recipe_gets_one_by_hand(store: Path, tmp_path: Path) -> None:

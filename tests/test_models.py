@@ -47,7 +47,6 @@ NETWORKS: list[Any] = [
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, kinds=False)),
     Best(BestOptions(channels=16, blocks=1, back_blocks=1, motion=False, key=False)),
     Best(BestOptions(channels=16, blocks=1, backward=False, qp=False)),
-    Best(BestOptions(channels=16, blocks=1, back_blocks=1, first=False)),
     Best(BestOptions(channels=16, blocks=1, backward=False, recall=False)),
     Best(BestOptions(channels=16, blocks=1, backward=False, recall=False, key=False)),
     Frvsr(FrvsrOptions(scale=3, blocks=1, channels=8, flow_channels=4)),
@@ -193,21 +192,8 @@ def test_state_and_neighbours_reach_the_result() -> None:
     assert not torch.allclose(plain, net.step(y, uv, qp + 0.5, state)[0])
 
 
-def test_best_begins_as_its_first_stage() -> None:
+def test_best_begins_as_the_bicubic_enlargement() -> None:
     net = Best(BestOptions(channels=16)).eval()
-    for head in (net.heads.to_luma, net.heads.to_chroma):
-        torch.nn.init.zeros_(head.weight)
-    y, uv, codec, state = clip(net)
-    first = net.first(y, uv, codec[:, :, :1], torch.zeros(1, 32, 12, 20))
-    out = net(y, uv, codec, state)
-    assert torch.equal(out.luma, first.luma)
-    assert torch.equal(out.chroma, first.chroma)
-    own = torch.nn.functional.pixel_unshuffle(out.state[:, 16:24], 2)
-    assert torch.equal(own, first.state)
-
-
-def test_best_without_a_first_stage_begins_as_the_bicubic_enlargement() -> None:
-    net = Best(BestOptions(channels=16, first=False)).eval()
     for head in (net.heads.to_luma, net.heads.to_chroma):
         torch.nn.init.zeros_(head.weight)
     y, uv, codec, state = clip(net)
@@ -253,7 +239,7 @@ def test_b_frames_leave_the_state_of_the_last_good_frame_alone() -> None:
         codec = torch.zeros(1, 4, 12, 20)
         codec[:, 1 + kind] = 1
         following = net.step(y, uv[:, 0], codec, state, later)[2]
-        before, features, after = state[:, 40:], following[:, 24:40], following[:, 40:]
+        before, features, after = state[:, 32:], following[:, 16:32], following[:, 32:]
         assert torch.allclose(after, before if kept else features, atol=1e-5)
 
 

@@ -31,7 +31,7 @@ def forward(folder: Path) -> None:
 def curve(folder: Path) -> None:
     """Train by the recipe, from the weights in init; the losses of every step, and the state."""
     asked = state.recipes.load(folder / "recipe.toml", state.OPTIONS)
-    asked = dataclasses.replace(asked, init=(str(folder / "init"),))
+    asked = dataclasses.replace(asked, init=str(folder / "init"))
     stores, teacher = train.equip(asked)
     run = state.start(asked)
     gradients = GradManager().attach(run.net.parameters())

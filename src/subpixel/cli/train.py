@@ -17,9 +17,7 @@ def train(
     out: Annotated[Path | None, typer.Option(metavar="RUN", help="Folder of the run; continued where it is.")] = None,
     store: Annotated[list[Path] | None, typer.Option(metavar="STORE", help="Training pairs; repeatable.")] = None,
     validation: Annotated[Path | None, typer.Option(metavar="DIR", help="A store, or a folder of films.")] = None,
-    init: Annotated[
-        list[str] | None, typer.Option(metavar="RUN|NAME", help="Network whose weights to start from; repeatable.")
-    ] = None,
+    init: Annotated[str | None, typer.Option(metavar="RUN|NAME", help="Network whose weights to start from.")] = None,
     teacher: Annotated[str | None, typer.Option(metavar="RUN|NAME", help="Network to distil from.")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
     threads: Annotated[int, typer.Option(min=0, help="Of the processor; 0 for as many as torch chooses.")] = 0,
@@ -38,7 +36,7 @@ def train(
         out=out,
         store=store or (),
         validation=validation,
-        init=init or (),
+        init=init,
         teacher=teacher,
         device=device,
         threads=threads,

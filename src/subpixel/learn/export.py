@@ -99,8 +99,7 @@ def training(run: Path) -> dict[str, Any]:
     recipe = recipes.load(run / state.RECIPE)
     best = (run / state.BEST).exists()
     _, facts = state.read(run / (state.BEST if best else state.STATE))
-    named: dict[str, Any] = {"init": [Path(name).name for name in recipe.init]} if recipe.init else {}
-    named |= {"teacher": Path(recipe.teacher).name} if recipe.teacher else {}
+    named = {key: Path(getattr(recipe, key)).name for key in ("init", "teacher") if getattr(recipe, key)}
     named |= {key: facts[key] for key in ("framework",) if key in facts}
     about = {"steps": int(facts["step"]), "seed": recipe.seed, "average": recipe.average, **named}
     return {**about, "stages": [dataclasses.asdict(stage) for stage in recipe.stages]}

@@ -77,11 +77,10 @@ class Recipe:
     """One training run, whole.
 
     network, options: the name in MODELS and its options. store: folders of training pairs. out: the run's folder.
-    init: runs and networks whose weights to start from, later ones over earlier ones. fresh: layers whose names begin
-    so are not taken from there. teacher: a run or a network to distil from. average: decay of the moving average of the
-    weights, which is what gets validated and exported. report: steps between two lines of the log. device: auto, cpu,
-    cuda or cuda:N. precision: fp32 or bf16; auto is bf16 on a GPU. compile: let torch compile the network's step on a
-    GPU.
+    init: a run or a network whose weights to start from. teacher: the same, to distil from. average: decay of the
+    moving average of the weights, which is what gets validated and exported. report: steps between two lines of the
+    log. device: auto, cpu, cuda or cuda:N. precision: fp32 or bf16; auto is bf16 on a GPU. compile: let torch compile
+    the network's step on a GPU.
     """
 
     network: str
@@ -90,8 +89,7 @@ class Recipe:
     store: tuple[str, ...] = ()
     validation: Validation = Validation()
     out: str = ""
-    init: tuple[str, ...] = ()
-    fresh: str = ""
+    init: str = ""
     teacher: str = ""
     seed: int = 0
     average: float = 0.999
@@ -150,11 +148,8 @@ def parse(table: Mapping[str, Any], origin: str, networks: Mapping[str, type] | 
     validation = table.pop("validation", {})
     if not isinstance(validation, Mapping):
         raise UsageError(f"{origin}: validation must be given as [validation], not {validation!r}.")
-    for key in ("store", "init"):
-        if isinstance(table.get(key), str):
-            table[key] = [table[key]]
-    if table.get("init") == [""]:
-        del table["init"]
+    if isinstance(table.get("store"), str):
+        table["store"] = [table["store"]]
     fixed = {
         "network": network,
         "options": options,
@@ -176,7 +171,7 @@ def dump(recipe: Recipe) -> str:
         lines += [f"name = {json.dumps(recipe.network)}"] if title == "[network]" else []
         fields = {f.name: getattr(table, f.name) for f in dataclasses.fields(table)}
         apart = ("network", "options", "stages", "validation") if table is recipe else ()
-        # JSON writes text, numbers, lists and truth as TOML does; an empty list is left out.
+        # JSON writes text, numbers, lists and truth as TOML does; an empty list of stores is left out.
         lines += [f"{k} = {json.dumps(v)}" for k, v in fields.items() if k not in apart and v != ()]
         parts.append("\n".join(lines) + "\n")
     return "\n".join(parts)

@@ -70,21 +70,13 @@ def trained(folder: Path) -> Any:
 
 
 def start(recipe: Recipe, device: torch.device) -> Run:
-    """A fresh run: seeded weights, then those of the runs and networks that the recipe names in `init`."""
+    """A fresh run: seeded weights, or those of the run or network that the recipe names in `init`."""
     net: Any = build(recipe)
-    seeded = {name: value.detach().clone() for name, value in net.named_parameters()}
-    fresh = [name for name in seeded if recipe.fresh and name.startswith(recipe.fresh)]
-    if recipe.fresh and not fresh:
-        layers = ", ".join(sorted({name.split(".")[0] for name in seeded}))
-        raise UsageError(f"fresh = {recipe.fresh!r} fits no layers; the network's are {layers}.")
-    for source in recipe.init:
-        if Path(source).exists():
-            load_weights(net, Path(source))
-        else:
-            begun, taken = models.trainable(exported(source, net.options.scale, "run or network to start from"))
-            _fill(net, {name: value for name, value in begun.named_parameters() if name in taken}, source)
-    for name in fresh:
-        net.get_parameter(name).data.copy_(seeded[name])
+    if recipe.init and not Path(recipe.init).exists():
+        begun, taken = models.trainable(exported(recipe.init, net.options.scale, "run or network to start from"))
+        _fill(net, {name: value for name, value in begun.named_parameters() if name in taken}, recipe.init)
+    elif recipe.init:
+        load_weights(net, Path(recipe.init))
     net.to(device)
     average = {k: v.detach().clone() for k, v in net.named_parameters()}
     return Run(net, average, optimiser(net), np.random.default_rng(recipe.seed))
@@ -182,9 +174,8 @@ def load(run: Run, folder: Path) -> None:
 def load_weights(net: nn.Module, folder: Path) -> None:
     """Put a run's averaged weights into `net`: the best validated ones, or where none were validated the last.
 
-    Layers of another shape (for another scale) keep what they have; convolutions that read further channels begin with
-    zeros for those; a run of what is the first stage of `net` fills that. Raises WeightsError where there are no
-    weights, or none that fit.
+    Layers of another shape (for another scale) keep what they have. Raises WeightsError where there are no weights, or
+    none that fit.
     """
     path = next((folder / name for name in (BEST, STATE) if (folder / name).exists()), None)
     if path is None:
@@ -204,21 +195,12 @@ def _fill(net: nn.Module, values: Mapping[str, Tensor], source: str | Path) -> N
     own: dict[str, Any] = dict(net.named_parameters())
     fitting = 0
     for name, value in values.items():
-        parameter = own.get(name, own.get(f"first.{name}"))
-        if parameter is not None and _reads_more(parameter.shape, value.shape):
-            parameter.data.zero_()
-            parameter.data[:, : value.shape[1]].copy_(value)
-            fitting += 1
-        elif parameter is not None and parameter.shape == value.shape:
+        parameter = own.get(name)
+        if parameter is not None and parameter.shape == value.shape:
             parameter.data.copy_(value)
             fitting += 1
     if not fitting:
         raise WeightsError(f"{source} holds another kind of network; none of its layers fits.")
-
-
-def _reads_more(own: torch.Size, given: torch.Size) -> bool:
-    """Whether a convolution reads further channels than the given one: those it is shown last begin with zeros."""
-    return len(own) == len(given) == 4 and own[1] > given[1] and own[:1] + own[2:] == given[:1] + given[2:]
 
 
 def _below(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -73,7 +73,7 @@ def begin(recipe: Recipe, out: Path, ours: Team) -> Run:
     known = (out / state.STATE).exists()
     if known:
         _check_same(recipe, out)
-    run = state.start(dataclasses.replace(recipe, init=(), fresh="") if known else recipe, ours.device)
+    run = state.start(dataclasses.replace(recipe, init="") if known else recipe, ours.device)
     if known:
         state.load(run, out)
         rows = ours.rows(recipe.stages[recipe.at(run.step)[0]].batch)
@@ -218,7 +218,7 @@ def command(
     out: Path | None = None,
     store: Sequence[Path] = (),
     validation: Path | None = None,
-    init: Sequence[str] = (),
+    init: str | None = None,
     teacher: str | None = None,
     device: str | None = None,
     threads: int = 0,
@@ -232,7 +232,7 @@ def command(
         out=str(out or asked.out),
         store=tuple(map(str, store)) or asked.store,
         validation=dataclasses.replace(asked.validation, clips=str(validation or asked.validation.clips)),
-        init=tuple(init) or asked.init,
+        init=init or asked.init,
         teacher=teacher or asked.teacher,
         device=device or asked.device,
     )
@@ -251,8 +251,7 @@ def main(arguments: list[str] | None = None) -> None:
     for name in ("out", "validation"):
         parser.add_argument(f"--{name}", type=Path)
     parser.add_argument("--store", type=Path, action="append", default=[])
-    parser.add_argument("--init", action="append", default=[])
-    for name in ("teacher", "device"):
+    for name in ("init", "teacher", "device"):
         parser.add_argument(f"--{name}")
     parser.add_argument("--threads", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=0)

@@ -1,6 +1,6 @@
-"""best: two directions, learned motion and the codec's hints, where quality matters more than time.
+"""best: the last picture moved, the codec's hints and, if asked, both directions: where quality matters more than time.
 
-`fast` is its first stage; what it adds comes from residual blocks on the full LR grid. Facts and sources:
+Residual blocks on the full LR grid add to the bicubic enlargement. Facts and sources:
 - backward, then forward recurrence: BasicVSR (Chan et al., CVPR 2021); here the backward pass sees a window only;
 - features aligned by a learned flow and offsets per group: BasicVSR++ (CVPR 2022), CDA-VSR (CVPR 2026, 1x1 kernels);
 - frame type, quantiser and motion vectors as inputs: CAVSR (Wang et al., CVPR 2023);
@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from subpixel.models.fast import CELLS, Fast, FastOptions, bicubic_kernel, enlarge
+from subpixel.models.fast import CELLS, bicubic_kernel, enlarge
 from subpixel.models.flow import Flow, double, warp, warp_groups
 from subpixel.models.restored import Restored
 
@@ -30,9 +30,8 @@ class BestOptions:
     """Shape of a `best` network.
 
     channels: of its features; blocks, back_blocks: residual blocks of the forward and backward pass; groups: of
-    features warped by flows of their own. first: begin with the picture of a `fast` network, else with the bicubic one.
-    qp, kinds, motion: which of the codec's hints it reads. recall: hand on the features of the frame before; key: keep
-    those of the last I or P frame. backward: look ahead by a backward pass.
+    features warped by flows of their own. qp, kinds, motion: which of the codec's hints it reads. recall: hand on the
+    features of the frame before; key: keep those of the last I or P frame. backward: look ahead by a backward pass.
     """
 
     scale: int = 4
@@ -41,7 +40,6 @@ class BestOptions:
     back_blocks: int = 2
     groups: int = 4
     flow_channels: int = 24
-    first: bool = True
     qp: bool = True
     kinds: bool = True
     motion: bool = True
@@ -88,11 +86,10 @@ class Best(nn.Module):
     """Bidirectional recurrent restoration of 4:2:0 video; shapes as for `Fast`.
 
     `back` runs from the last frame to the first and gives what each frame is told of its future (N, *later);
-    `step` runs from the first to the last. The state holds the enlarged luma of the frame before (space to depth), the
-    first stage's state and, as `recall` and `key` ask, features of earlier frames, all on the LR grid.
+    `step` runs from the first to the last. The state holds the enlarged luma of the frame before (space to depth) and,
+    as `recall` and `key` ask, features of earlier frames, all on the LR grid.
     """
 
-    FIRST = 8  # channels of the first stage's state on the LR grid
     base_y: Tensor
     base_uv: Tensor
 
@@ -106,9 +103,7 @@ class Best(nn.Module):
             self.into_back = nn.Conv2d(seen + o.channels, o.channels, 3, padding=1)
             self.back_blocks = nn.Sequential(*(Residual(o.channels) for _ in range(o.back_blocks)))
             self.back_heads = Heads(o.channels, o.scale)
-        if o.first:
-            self.first = Fast(FastOptions(o.scale, qp=o.qp))
-        told = (o.recall + o.key + o.backward) * o.channels + (1 + o.first) * o.scale**2 + o.first * self.FIRST
+        told = (o.recall + o.key + o.backward) * o.channels + o.scale**2
         self.into = nn.Conv2d(seen + told, o.channels, 3, padding=1)
         self.blocks = nn.Sequential(*(Residual(o.channels) for _ in range(o.blocks)))
         self.heads = Heads(o.channels, o.scale)
@@ -124,7 +119,7 @@ class Best(nn.Module):
     def state(self) -> tuple[int, int]:
         """Channels of the state, on the LR grid."""
         o = self.options
-        return o.scale**2 + self.FIRST * o.first + o.channels * (o.recall + o.key), 1
+        return o.scale**2 + o.channels * (o.recall + o.key), 1
 
     @property
     def later(self) -> tuple[int, int] | None:
@@ -143,9 +138,7 @@ class Best(nn.Module):
         return 2 << Flow.LEVELS
 
     def fuse(self) -> Best:
-        """The form for inference, in place: branches of the first stage fused, heads of the backward pass dropped."""
-        if self.options.first:
-            self.first.fuse()
+        """The form for inference, in place: heads of the backward pass dropped."""
         if self.options.backward:
             del self.back_heads
         return self
@@ -180,29 +173,26 @@ class Best(nn.Module):
         self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor, later: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Restore one frame; `later` is what `back` gave for this very frame."""
-        (luma, chroma), _, state, _ = self._step(y, uv, codec, state, later)
+        (luma, chroma), state, _ = self._step(y, uv, codec, state, later)
         return luma, chroma, state
 
     def _step(
         self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor, later: Tensor | None
-    ) -> tuple[Picture, Picture, Tensor, Tensor]:
-        """The picture, the one it began with, the next state, the flow to the frame before."""
+    ) -> tuple[Picture, Tensor, Tensor]:
+        """The picture, the next state, the flow to the frame before."""
         o = self.options
-        luma, own, past = torch.split(state, [o.scale**2, o.first * self.FIRST, o.channels * (o.recall + o.key)], 1)
+        luma, past = torch.split(state, [o.scale**2, o.channels * (o.recall + o.key)], 1)
         past, flow = self._warped(y, codec, past, 0)
-        base, own = self._base(y, uv, codec, own)
-        told = [] if later is None else [later]
-        told += [self._moved(luma, flow).to(y.dtype), own]
-        told += [F.pixel_unshuffle(base[0] - 0.5, o.scale)] if o.first else []
+        told = ([] if later is None else [later]) + [self._moved(luma, flow).to(y.dtype)]
         features = self.blocks(torch.relu(self.into(torch.cat([self._seen(y, uv, codec), past, *told], 1))))
-        luma, chroma = self._added(self.heads(features), base)
+        luma, chroma = self._enlarged(self.heads(features), y, uv)
         # The first frame's past is zeros, so that what is fed back must be zero in the mean as well.
-        following = [F.pixel_unshuffle(luma - 0.5, o.scale), own] + [features] * o.recall
+        following = [F.pixel_unshuffle(luma - 0.5, o.scale)] + [features] * o.recall
         if o.key:
             poor = codec[:, o.qp + 2 : o.qp + 3] if o.kinds else torch.zeros_like(uv[:, :1])  # ones on B frames
             poor = F.interpolate(poor, scale_factor=2.0, mode="nearest")
             following.append(poor * past[:, -o.channels :] + (1 - poor) * features)
-        return (luma, chroma), base, torch.cat(following, 1), flow
+        return (luma, chroma), torch.cat(following, 1), flow
 
     def _moved(self, luma: Tensor, flow: Tensor) -> Tensor:
         """Enlarged luma (N, s^2, H, W), space to depth, warped on its own grid by a flow on the half grid."""
@@ -210,18 +200,10 @@ class Best(nn.Module):
         fine = F.interpolate(flow * 2 * scale, scale_factor=2.0 * scale, mode="bilinear", align_corners=False)
         return F.pixel_unshuffle(warp(F.pixel_shuffle(luma, scale), fine), scale)
 
-    def _base(self, y: Tensor, uv: Tensor, codec: Tensor, own: Tensor) -> tuple[Picture, Tensor]:
-        """The picture to begin with, luma (N, 1, sH, sW) and chroma (N, 2, sH/2, sW/2), and the first stage's state."""
-        o = self.options
-        if o.first:
-            luma, chroma, own = self.first.step(y, uv, codec[:, : int(o.qp)], F.pixel_unshuffle(own, 2))
-            return (luma, chroma), F.pixel_shuffle(own, 2)
-        luma, chroma = enlarge(y[:, 1:2], self.base_y), enlarge(uv, self.base_uv)
-        return (F.pixel_shuffle(luma, o.scale), F.pixel_shuffle(chroma, o.scale)), own
-
-    def _added(self, more: Picture, base: Picture) -> Picture:
-        """What the heads add, with the picture to begin with."""
-        luma, chroma = (b + F.pixel_shuffle(m, self.options.scale) for m, b in zip(more, base, strict=True))
+    def _enlarged(self, more: Picture, y: Tensor, uv: Tensor) -> Picture:
+        """What heads give, added to the bicubic enlargement: luma (N, 1, sH, sW), chroma (N, 2, sH/2, sW/2)."""
+        base = enlarge(y[:, 1:2], self.base_y), enlarge(uv, self.base_uv)
+        luma, chroma = (F.pixel_shuffle(m + b, self.options.scale) for m, b in zip(more, base, strict=True))
         return luma, chroma
 
     def forward(self, y: Tensor, uv: Tensor, codec: Tensor, state: Tensor) -> Restored:
@@ -235,16 +217,15 @@ class Best(nn.Module):
                 later, flow = self._back(y[:, t : t + 3], uv[:, t], codec[:, t], later)
                 laters[t] = later
                 flows += [(flow, t + 1, t)] if t + 1 < count else []
-        pictures, bases = [], []
+        pictures = []
         for t in range(count):
-            picture, base, state, flow = self._step(y[:, t : t + 3], uv[:, t], codec[:, t], state, laters[t])
+            picture, state, flow = self._step(y[:, t : t + 3], uv[:, t], codec[:, t], state, laters[t])
             pictures.append(picture)
-            bases.append(base)
             flows += [(flow, t - 1, t)] if t else []
         # While training: what the backward pass alone would make of the picture, so that it learns early.
         early = [
-            self._added(self.back_heads(later), (base[0].detach(), base[1].detach()))
-            for later, base in zip(laters, bases, strict=True)
+            self._enlarged(self.back_heads(later), y[:, t : t + 3], uv[:, t])
+            for t, later in enumerate(laters)
             if self.training and later is not None
         ]
         return Restored(*clip(pictures), state, [clip(early)] if early else [], flows)

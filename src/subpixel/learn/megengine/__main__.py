@@ -20,17 +20,16 @@ def main(arguments: list[str] | None = None) -> None:
     """Train by a recipe, some of whose paths are replaced by options."""
     parser = argparse.ArgumentParser(prog="python -m subpixel.learn.megengine", description=train.__doc__)
     parser.add_argument("recipe", type=Path)
-    for name in ("out", "teacher"):
+    for name in ("out", "init", "teacher"):
         parser.add_argument(f"--{name}", metavar="RUN")
     parser.add_argument("--store", action="append", metavar="STORE")
-    parser.add_argument("--init", action="append", metavar="RUN")
     parser.add_argument("--seconds", type=float, default=math.inf, help="save and stop after so many")
     parser.add_argument("--save-seconds", type=float, default=60, help="most work that a kill may cost")
     given = parser.parse_args(arguments)
     try:
         recipe = recipes.load(given.recipe, OPTIONS)
-        paths = {name: getattr(given, name) for name in ("out", "teacher") if getattr(given, name)}
-        paths |= {name: tuple(getattr(given, name)) for name in ("store", "init") if getattr(given, name)}
+        paths = {name: getattr(given, name) for name in ("out", "init", "teacher") if getattr(given, name)}
+        paths |= {"store": tuple(given.store)} if given.store else {}
         recipe = dataclasses.replace(recipe, **paths)
         if not recipe.out:
             raise UsageError(f"{given.recipe} does not say where the run goes; add out = a folder, or --out.")

@@ -61,10 +61,10 @@ def trained(folder: Path) -> Network:
 
 
 def start(recipe: Recipe) -> Run:
-    """A fresh run: seeded weights, then those of the runs that the recipe names in `init`."""
+    """A fresh run: seeded weights, or those of the run that the recipe names in `init`."""
     net = build(recipe)
-    for folder in recipe.init:
-        load_weights(net, Path(folder))
+    if recipe.init:
+        load_weights(net, Path(recipe.init))
     return Run(net, weights(net), fresh_adam(net), np.random.default_rng(recipe.seed))
 
 

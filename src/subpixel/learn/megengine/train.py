@@ -188,8 +188,6 @@ def equip(recipe: Recipe) -> tuple[list[Store], Network | None]:
         raise UsageError(f"A stage has a warp loss, but {recipe.network} gives no flow here; set warp = 0.")
     if any(stage.frozen for stage in recipe.stages):
         raise UsageError("A stage keeps layers frozen, which only the torch trainer does; leave frozen out.")
-    if recipe.fresh:
-        raise UsageError("The recipe keeps layers fresh, which only the torch trainer does; leave fresh out.")
     if any(stage.align or stage.loss == "cobi" for stage in recipe.stages):
         raise UsageError("A stage aligns its targets or has the loss cobi, which only the torch trainer knows.")
     recipes.check_teacher(recipe)
