@@ -8,16 +8,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from subpixel.errors import UsageError
+from subpixel.errors import DiskError, UsageError
 
 
 @contextlib.contextmanager
 def alone(folder: Path, verb: str) -> Iterator[None]:
     """The folder, made if needed, for this process alone; freed by the system, even after kill -9.
 
-    Raises UsageError, which says that another process is `verb` ("building", "training") it, where one is.
+    Raises UsageError, which says that another process is `verb` ("building", "training") it, where one is, DiskError
+    where the folder cannot be made.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DiskError(f"The folder {folder} cannot be made ({error.strerror}); choose another place.") from error
     if sys.platform == "win32":  # folders cannot be locked there
         yield
         return

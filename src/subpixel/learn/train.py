@@ -48,17 +48,18 @@ def train(
     loss is no longer a number.
     """
     began = time.monotonic()
-    with team(recipe.device) as ours, state.writing(f"The run {out}", "--out"), _alone(out, ours):
+    with team(recipe.device) as ours:
         means = equip(recipe, ours)
-        run = begin(recipe, out, ours)
-        prepare(run.net, means)
-        log = Log(out, run.step, recipe.steps, quiet=ours.rank > 0)
-        with shown(out.name, run.step, recipe.steps, quiet=ours.rank > 0) as (tell, say):
-            loop = Loop(run, means, out, log, tell, say, began + seconds, save_seconds, stop or threading.Event())
-            try:
-                loop.to_the_end()
-            finally:
-                log.close()
+        with _alone(out, ours), state.writing(f"The run {out}", "--out"):
+            run = begin(recipe, out, ours)
+            prepare(run.net, means)
+            log = Log(out, run.step, recipe.steps, quiet=ours.rank > 0)
+            with shown(out.name, run.step, recipe.steps, quiet=ours.rank > 0) as (tell, say):
+                loop = Loop(run, means, out, log, tell, say, began + seconds, save_seconds, stop or threading.Event())
+                try:
+                    loop.to_the_end()
+                finally:
+                    log.close()
     return run
 
 
